@@ -1,0 +1,101 @@
+"""Files that are whole or absent: temporary name, fsync, rename. And one lock that dies with its holder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from pairwright.errors import PairwrightError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TEMPORARY = ".part-"  # a file whose name begins so is unfinished and may be removed
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name` if it is safe as one path component, else say what is wrong with it."""
+    if not NAME.fullmatch(name):
+        raise PairwrightError(
+            f"{what} {name!r} cannot be a folder name: use letters, digits, '.', '_' and '-', beginning with a letter "
+            "or a digit, at most 100 characters"
+        )
+    return name
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` durable."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed and renamed to `path`, on failure removed."""
+    with kind_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            yield temporary
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+            fsync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def kind_os_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into one sentence with the fix."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise PairwrightError(
+                f"the disk that holds {path.parent} is full: free some space and run the same command again; "
+                "what is finished is kept"
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise PairwrightError(
+                f"cannot write to {path.parent}: make it writable or choose another `root`"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, busy: str) -> Iterator[None]:
+    """Hold an flock on `path`; raise `busy` at once if somebody else holds it. The lock ends with its process."""
+    with kind_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+")
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PairwrightError(busy) from None
+        yield
+    finally:
+        handle.close()
+
+
+def remove_temporaries(folder: Path) -> int:
+    """Remove unfinished files left in `folder` by a killed process; call only while holding its lock."""
+    left = [p for p in folder.rglob(f"{TEMPORARY}*") if p.is_file()] if folder.exists() else []
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)

@@ -1,0 +1,1 @@
+"""Arrow schemas, versioned Parquet datasets and DuckDB over them. Knows no models."""

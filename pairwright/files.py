@@ -71,9 +71,7 @@ def kind_os_errors(path: Path) -> Iterator[None]:
                 "what is finished is kept"
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise PairwrightError(
-                f"cannot write to {path.parent}: make it writable or choose another `root`"
-            ) from error
+            raise PairwrightError(f"cannot write to {path.parent}: make it writable or choose another `root`") from error
         raise
 
 

@@ -235,9 +235,5 @@ def _problem(request: Request, result: Any) -> tuple[str, str] | None:
         case Choose(), Chosen():
             if len(result.logprobs) != len(request.labels):
                 return "wrong_count", f"{len(result.logprobs)} log-probabilities for {len(request.labels)} labels"
-            return (
-                None
-                if np.isfinite(result.logprobs).all()
-                else ("not_finite", "a label's log-probability is not finite")
-            )
+            return None if np.isfinite(result.logprobs).all() else ("not_finite", "a label's log-probability is not finite")
     return "wrong_answer", f"the engine answered a {type(request).__name__} with a {type(result).__name__}"

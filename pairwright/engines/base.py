@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from pairwright.engines.requests import Request, Result
+from pairwright.engines.requests import Request, Result, Usage
 
 
 class ModelConfig(BaseModel):
@@ -28,6 +28,10 @@ class ModelConfig(BaseModel):
     def load(self) -> Engine:
         """Load the model. Raises EngineError with the fix in it when that cannot be done."""
         raise NotImplementedError
+
+    def money(self, usage: Usage) -> float:
+        """What `usage` costs with this model; 0 where nothing is charged."""
+        return 0.0
 
     def label(self) -> str:
         """A short name of the model, for rows and messages; never holds a secret."""

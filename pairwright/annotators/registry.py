@@ -1,0 +1,73 @@
+"""Find annotators by name: the built-in ones, and those of installed packages (entry points `pairwright.annotators`)."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pairwright.annotators.base import Annotator
+from pairwright.errors import PairwrightError
+
+GROUP = "pairwright.annotators"
+OURS = "pairwright"
+
+BUILT_IN = {
+    "density_ratio": "pairwright.annotators.density_ratio:DensityRatio",
+    "follow_up": "pairwright.annotators.follow_up:FollowUp",
+    "contrastive_prompt": "pairwright.annotators.contrastive_prompt:ContrastivePrompt",
+    "displacement": "pairwright.annotators.displacement:Displacement",
+}
+"""The same as in pyproject.toml, and read instead of it: the metadata of an editable install may be old or absent."""
+
+
+def available() -> dict[str, str]:
+    """Every annotator's name and the distribution it comes from, sorted by name. Imports none of them."""
+    return {name: " and ".join(_distribution(e) for e in found) for name, found in sorted(_found().items())}
+
+
+def load(name: str) -> type[Annotator[Any]]:
+    """Import the annotator `name`. Raises PairwrightError if there is none, if two packages claim the name, if it cannot be
+    imported, or if it is no annotator."""
+    found = _found()
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        guess = f"did you mean {near[0]!r}? There are" if near else "there are"
+        raise PairwrightError(
+            f"no annotator is called {name!r}: {guess} {', '.join(sorted(found))}; others come with the packages that offer them"
+        )
+    if len(found[name]) > 1:
+        raise PairwrightError(
+            f"the annotator name {name!r} is claimed by {' and '.join(_described(e) for e in found[name])}: "
+            "uninstall all but one of them"
+        )
+    [entry] = found[name]
+    where = f"annotator {name!r} of {_described(entry)} ({entry.value})"
+    mend = f"mend it, upgrade it with `pip install --upgrade {_distribution(entry)}`, or uninstall it"
+    try:
+        loaded = entry.load()
+    except Exception as error:
+        raise PairwrightError(f"{where} cannot be imported: {type(error).__name__}: {error}; {mend}") from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Annotator)):
+        raise PairwrightError(f"{where} is not a subclass of {Annotator.__module__}.Annotator; {mend}")
+    if inspect.isabstract(loaded):
+        lacking = ", ".join(sorted(loaded.__abstractmethods__))
+        raise PairwrightError(f"{where} does not define {lacking}; {mend}")
+    return loaded
+
+
+def _found() -> dict[str, list[EntryPoint]]:
+    found = {name: [EntryPoint(name, value, GROUP)] for name, value in BUILT_IN.items()}
+    for entry in entry_points(group=GROUP):
+        if _distribution(entry) != OURS:
+            found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else OURS
+
+
+def _described(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else OURS

@@ -1,0 +1,26 @@
+"""Every kind of model a recipe may name, told apart by `engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from pairwright.engines.base import ModelConfig
+from pairwright.engines.openai_engine import OpenAIModel
+from pairwright.engines.scripted import ScriptedModel
+from pairwright.engines.transformers_engine import TransformersModel
+from pairwright.engines.vllm_engine import VllmModel
+
+AnyModel = Annotated[TransformersModel | VllmModel | OpenAIModel | ScriptedModel, Field(discriminator="engine")]
+_ADAPTER: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)
+
+
+def model_config(value: str | Mapping[str, Any] | ModelConfig) -> ModelConfig:
+    """A model from what a user writes: a name or folder (run by `transformers`), a mapping, or a ready config."""
+    if isinstance(value, ModelConfig):
+        return value
+    if isinstance(value, str):
+        return TransformersModel(model=value)
+    return _ADAPTER.validate_python({"engine": "transformers", **value})

@@ -1,0 +1,230 @@
+"""The `transformers` engine: the reference for correctness, on a CPU or a GPU. Prefixes are computed once."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pairwright.engines.base import Engine, ModelConfig
+from pairwright.engines.folders import folder_fingerprint, resolve_folder
+from pairwright.engines.rendering import Renderer, Unscorable
+from pairwright.engines.requests import Choose, Chosen, Failed, Generate, Request, Result, Score, Scored, Usage
+from pairwright.engines.sampling_loop import Job, SamplingLoop
+from pairwright.engines.tree_scoring import Target, TargetScores, TreeScorer, score_plain
+from pairwright.errors import EngineError
+from pairwright.ids import digest
+
+TREE_TOLERANCE = 1e-3  # fp32 agrees to 1e-4; a model that does not honour the tree's mask is off by far more
+
+
+class TransformersModel(ModelConfig):
+    """A causal language model run by `transformers`."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"generate", "score", "choose", "entropy", "self_certainty", "hidden_sum"})
+
+    engine: Literal["transformers"] = "transformers"
+    model: str = Field(description="a folder, a .gguf file, a hub name, or `smollm2` (embedded)")
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="score in float32 when margins matter; bfloat16 halves the memory"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    layers: int | None = Field(None, gt=0, description="use only the first layers: a cheap weaker twin of the same model")
+    max_length: int | None = Field(None, gt=1, description="longest prompt plus response in tokens; default: the model's own")
+    chat_template: str | None = Field(None, description="a jinja template, or `plain`; default: the tokenizer's own")
+    max_rows: int = Field(32, gt=0, description="samples decoded side by side")
+    batch_tokens: int = Field(2048, gt=0, description="tokens per scoring forward; halved when memory runs out")
+    trust_remote_code: bool = False
+
+    def fingerprint(self) -> str:
+        folder = resolve_folder(self.model, self.revision)
+        return digest("transformers", folder_fingerprint(folder), self.dtype, self.layers, self.max_length, self.chat_template)
+
+    def label(self) -> str:
+        return self.model.rstrip("/").rpartition("/")[2] + (f"[:{self.layers}]" if self.layers else "")
+
+    def load(self) -> TransformersEngine:
+        return TransformersEngine(self)
+
+
+class TransformersEngine(Engine):
+    """Scoring requests that wait are sorted so that shared prefixes meet in one tree; sampling joins a running batch."""
+
+    window = 1024
+
+    def __init__(self, config: TransformersModel) -> None:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: a busy neighbour else costs five times the time
+        import torch
+        import transformers
+
+        transformers.utils.logging.disable_progress_bar()
+        self.config = config
+        folder = resolve_folder(config.model, config.revision)
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+        extra = {"num_hidden_layers": config.layers} if config.layers else {}
+        with _quiet(transformers):
+            try:
+                self.model = transformers.AutoModelForCausalLM.from_pretrained(
+                    str(folder), dtype=getattr(torch, config.dtype), trust_remote_code=config.trust_remote_code, **extra
+                )
+            except (OSError, ValueError, RuntimeError) as error:
+                raise EngineError(f"cannot load the model in {folder}: {error}") from error
+        self.model.to(device).eval()
+        self.renderer = Renderer.from_folder(folder, config.chat_template, config.trust_remote_code)
+        limit = getattr(self.model.config, "max_position_embeddings", None) or 1 << 30
+        self.max_length = min(config.max_length or limit, limit)
+        self.scorer = TreeScorer(self.model, row_limit=512 if device == "cpu" else 2048, budget=config.batch_tokens)
+        self.sampler = SamplingLoop(self.model, self.renderer, self.max_length, config.max_rows)
+        self.scoring: dict[str, tuple[Request, list[Target]]] = {}
+        self.ready: list[tuple[str, Result]] = []
+        self.tree_works: bool | None = None
+
+    def submit(self, ticket: str, request: Request) -> None:
+        try:
+            if isinstance(request, Generate):
+                ids = self._fitting(self.renderer.prompt_ids(request), 1)
+                self.sampler.waiting.append(Job(ticket, request, ids))
+            else:
+                self.scoring[ticket] = (request, self._targets(request))
+        except Unscorable as error:
+            self.ready.append((ticket, Failed(error.reason, error.detail)))
+
+    def step(self) -> list[tuple[str, Result]]:
+        done, self.ready = self.ready, []
+        if self.sampler.busy:
+            done += self._sample()
+        if self.scoring:
+            done += self._score(self._next_batch())
+        return done
+
+    def close(self) -> None:
+        import torch
+
+        del self.model, self.scorer, self.sampler
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _fitting(self, ids: list[int], more: int) -> list[int]:
+        if len(ids) + more > self.max_length:
+            raise Unscorable("too_long", f"{len(ids) + more} tokens where {self.config.label()} takes {self.max_length}")
+        return ids
+
+    def _targets(self, request: Score | Choose) -> list[Target]:
+        if isinstance(request, Choose):
+            context = self._fitting(self.renderer.prompt_ids(request), 1)
+            return [Target(context, [label]) for label in self.renderer.label_ids(request.labels)]
+        context, ids = self.renderer.score_ids(request)
+        self._fitting(context, len(ids))
+        return [Target(context, ids, request.want)]
+
+    def _next_batch(self) -> list[str]:
+        """Waiting tickets in the order of their ids, so that those with a common prefix are neighbours, up to a fixed number
+        of tokens; a conversation's requests are sent together and stay together."""
+        order = sorted(self.scoring, key=lambda t: [*self.scoring[t][1][0].context, *self.scoring[t][1][0].ids])
+        batch, previous, tokens = list[str](), None, 0
+        for ticket in order:
+            targets = self.scoring[ticket][1]
+            context = targets[0].context
+            fresh = sum(len(t.ids) for t in targets) + (0 if context == previous else len(context) // 2)
+            if batch and tokens + fresh > 4 * self.scorer.budget and context != previous:
+                break
+            batch.append(ticket)
+            previous, tokens = context, tokens + fresh
+        return batch
+
+    def _score(self, tickets: Sequence[str]) -> list[tuple[str, Result]]:
+        targets = [t for ticket in tickets for t in self.scoring[ticket][1]]
+        started, before = time.perf_counter(), self.scorer.counters.forwarded
+        try:
+            scores = iter(self._score_targets(targets))
+        except Exception as error:
+            return self._after_failure(error, tickets)
+        asked = sum(len(t.context) + len(t.ids) for t in targets)
+        share = (self.scorer.counters.forwarded - before) / asked, (time.perf_counter() - started) / asked
+        done = []
+        for ticket in tickets:
+            request, mine = self.scoring.pop(ticket)
+            tokens = sum(len(t.context) + len(t.ids) for t in mine)
+            usage = Usage(tokens, tokens * share[0], 0, tokens * share[1])
+            done.append((ticket, _result(request, mine, [next(scores) for _ in mine], usage)))
+        return done
+
+    def _score_targets(self, targets: Sequence[Target]) -> list[TargetScores]:
+        if self.tree_works is None:
+            self.tree_works = self._check_tree()
+        return self.scorer.score(targets) if self.tree_works else score_plain(self.model, targets)
+
+    def _check_tree(self) -> bool:
+        """Does this model honour the tree's mask, and is its head all there is between states and logits? Asked once, of the
+        model itself: sliding windows, recurrent layers and soft-capped logits show up here and are scored plainly."""
+        ids = [t % self.model.get_output_embeddings().weight.shape[0] for t in range(5, 5 + 24)]
+        probe = [Target(ids[:8], ids[8:12]), Target(ids[:8], ids[12:18]), Target(ids[:12], ids[18:])]
+        tree = TreeScorer(self.model, row_limit=4, budget=self.scorer.budget).score(probe)
+        plain = score_plain(self.model, probe)
+        tolerance = TREE_TOLERANCE if self.config.dtype == "float32" else 0.5
+        return max(float(np.abs(a.logprobs - b.logprobs).max()) for a, b in zip(tree, plain, strict=True)) < tolerance
+
+    def _after_failure(self, error: Exception, tickets: Sequence[str]) -> list[tuple[str, Result]]:
+        """Too much memory: halve the batch. Anything else: halve the requests until the one that fails stands alone."""
+        memory = _is_memory(error)
+        if memory:
+            self.scorer.budget = max(64, self.scorer.budget // 2)
+        if len(tickets) > 1:
+            half = len(tickets) // 2
+            return [*self._score(tickets[:half]), *self._score(tickets[half:])]
+        self._assert_alive(error)
+        del self.scoring[tickets[0]]
+        return [(tickets[0], Failed("out_of_memory" if memory else "engine_error", str(error)))]
+
+    def _sample(self) -> list[tuple[str, Result]]:
+        try:
+            return list(self.sampler.step())
+        except Exception as error:
+            jobs = self.sampler.clear()
+            if self.sampler.max_rows > 1:
+                self.sampler.max_rows //= 2
+                self.sampler.waiting.extendleft(reversed(jobs))
+                return []
+            self._assert_alive(error)
+            reason = "out_of_memory" if _is_memory(error) else "engine_error"
+            return [(job.ticket, Failed(reason, str(error))) for job in jobs]
+
+    def _assert_alive(self, error: Exception) -> None:
+        """A request that fails alone is its own fault only while the model still answers another one."""
+        try:
+            score_plain(self.model, [Target([1], [2])])
+        except Exception:
+            raise error from None
+
+
+def _result(request: Request, targets: Sequence[Target], scores: Sequence[TargetScores], usage: Usage) -> Result:
+    if isinstance(request, Choose):
+        return Chosen(tuple(float(s.logprobs[0]) for s in scores), usage)
+    s = scores[0]
+    return Scored(tuple(targets[0].ids), s.logprobs, s.entropy, s.self_certainty, s.hidden_sum, usage)
+
+
+def _is_memory(error: Exception) -> bool:
+    import torch
+
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in text or "can't allocate" in text
+
+
+@contextlib.contextmanager
+def _quiet(transformers: Any) -> Any:
+    """Say nothing of the weights that `layers` leaves out on purpose."""
+    level = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(level)

@@ -1,0 +1,226 @@
+"""What a filter is: a number per pair and a sentence for each pair it turns down. It never deletes a pair."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pairwright.errors import PairwrightError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Parts = Mapping[str, Mapping[str, float]]  # response id -> the named numbers of its annotation
+
+
+@dataclass(frozen=True)
+class Side:
+    """The chosen or the rejected responses of N pairs, in the order of the pairs. Texts are loaded when first asked for."""
+
+    ids: Sequence[str]
+    scores: Floats
+    tokens: Ints
+    chars: Ints
+    finish_reasons: Sequence[str | None]
+    load_texts: Callable[[], Sequence[str]]
+
+    @cached_property
+    def texts(self) -> Sequence[str]:
+        """The N texts."""
+        return self.load_texts()
+
+
+@dataclass(frozen=True)
+class PairColumns:
+    """N pairs as columns. `load_parts(annotator)` gives what that annotator stored for each response it could label."""
+
+    pair_ids: Sequence[str]
+    chosen: Side
+    rejected: Side
+    load_parts: Callable[[str], Parts]
+
+    def __post_init__(self) -> None:
+        for side in (self.chosen, self.rejected):
+            sizes = {len(c) for c in (side.ids, side.scores, side.tokens, side.chars, side.finish_reasons)}
+            if sizes != {len(self)}:
+                raise ValueError(f"columns of {sorted(sizes)} rows for {len(self)} pairs")
+
+    def __len__(self) -> int:
+        return len(self.pair_ids)
+
+    @cached_property
+    def margin(self) -> Floats:
+        """score of chosen - score of rejected, shape [N]."""
+        return self.chosen.scores - self.rejected.scores
+
+    def parts(self, annotator: str) -> Parts:
+        """The stored parts of `annotator` (its name in the recipe) by response id; a response without a label is absent."""
+        return self.load_parts(annotator)
+
+
+@dataclass(frozen=True)
+class FilterScores:
+    """One float64 per pair, masked where it is missing, and then `reasons[i]` says why (None where there is a value)."""
+
+    values: np.ma.MaskedArray[Any, np.dtype[np.float64]]
+    reasons: Sequence[str | None]
+
+    def __post_init__(self) -> None:
+        missing = np.array([r is not None for r in self.reasons], dtype=bool)
+        if not np.array_equal(np.ma.getmaskarray(self.values), missing):
+            raise ValueError("a filter score is masked without a reason, or has a reason though it is there")
+        if not np.isfinite(self.values.compressed()).all():
+            raise ValueError("a filter score is not a finite number; mask it and give a reason instead")
+
+    @classmethod
+    def of(cls, values: Sequence[float | None] | Floats, reason: str = "") -> FilterScores:
+        """One number per pair; None is masked, and `reason` says why."""
+        missing = [v is None for v in values]
+        filled = [0.0 if v is None else v for v in values]
+        reasons = [reason if m else None for m in missing]
+        return cls(np.ma.MaskedArray(np.array(filled, dtype=np.float64), mask=missing), reasons)
+
+
+class Filter(BaseModel, ABC):
+    """A filter and its settings in one. Subclasses fix `use`, by which the recipe tells them apart.
+
+    `name` (default: `use`) names its score column and stands in `dropped_by`. `on_missing` decides on pairs without a score.
+    Raise `version` when the same settings would give other scores or verdicts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    version: ClassVar[int] = 1
+
+    use: str
+    name: str = Field(default="", pattern=re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z"))
+    on_missing: Literal["drop", "keep"] = "drop"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_name(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("name") is None:
+            return {**data, "name": cls.model_fields["use"].default}
+        return data
+
+    def requires(self) -> dict[str, str]:
+        """The annotations it reads: an annotator's name in the recipe -> the method that must stand behind the name."""
+        return {}
+
+    @abstractmethod
+    def score(self, pairs: PairColumns) -> FilterScores:
+        """One number per pair."""
+
+    @abstractmethod
+    def objections(self, values: Floats) -> list[str | None]:
+        """For each of the scores that are there: a sentence why the pair fails, or None."""
+
+    def judge(self, scores: FilterScores) -> list[str | None]:
+        """For each pair: why it fails, or None (keep). A missing score gives `<name>_missing: <reason>` or None (`on_missing`)."""
+        judged = iter(self.objections(scores.values.compressed()))
+        sentences: list[str | None] = []
+        for reason in scores.reasons:
+            if reason is None:
+                sentences.append(next(judged))
+            else:
+                sentences.append(f"{self.name}_missing: {reason}" if self.on_missing == "drop" else None)
+        return sentences
+
+
+class Band(Filter):
+    """A filter that keeps the pairs whose score lies within limits; all limits that are given hold, and each includes its end.
+
+    `max_quantile` and `min_quantile` are quantiles (0 to 1, linear interpolation) over the scores of all pairs of the dataset that have
+    one, whatever other filters say of them.
+    """
+
+    default_limits: ClassVar[Mapping[str, float]] = {}  # used when no limit at all is given
+
+    min: float | None = None
+    max: float | None = None
+    min_quantile: float | None = Field(default=None, ge=0, le=1)
+    max_quantile: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_limits(cls, data: Any) -> Any:
+        limits = ("min", "max", "min_quantile", "max_quantile")
+        if not isinstance(data, Mapping) or any(data.get(limit) is not None for limit in limits):
+            return data
+        if not cls.default_limits:
+            raise ValueError("it keeps everything: give at least one of `min`, `max`, `min_quantile`, `max_quantile`")
+        return {**data, **cls.default_limits}
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Band:
+        for low, high in (("min", "max"), ("min_quantile", "max_quantile")):
+            least, most = getattr(self, low), getattr(self, high)
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"it keeps nothing: `{low}` {least} is greater than `{high}` {most}")
+        return self
+
+    @property
+    @abstractmethod
+    def measure(self) -> str:
+        """What the score is, as the subject of a sentence."""
+
+    def objections(self, values: Floats) -> list[str | None]:
+        """Why each score lies outside the limits, or None."""
+        sentences: list[str | None] = [None] * len(values)
+        for limit, text in self._limits(values, "max"):
+            for i in np.flatnonzero(values > limit):
+                sentences[i] = sentences[i] or f"{self.measure} {values[i]:.6g} is above {text}"
+        for limit, text in self._limits(values, "min"):
+            for i in np.flatnonzero(values < limit):
+                sentences[i] = sentences[i] or f"{self.measure} {values[i]:.6g} is below {text}"
+        return sentences
+
+    def _limits(self, values: Floats, end: Literal["min", "max"]) -> list[tuple[float, str]]:
+        absolute, q = getattr(self, end), getattr(self, f"{end}_quantile")
+        limits = [] if absolute is None else [(absolute, f"{absolute:.6g}")]
+        if q is not None and len(values):
+            at = float(np.quantile(values, q, method="linear"))
+            limits.append((at, f"{at:.6g}, the {q:g} quantile"))
+        return limits
+
+
+@dataclass(frozen=True)
+class FilterOutcome:
+    """What N pairs came to. `scores[name]`: float64 [N], masked where missing. `dropped_by[i]`: the first filter, in declared order,
+    that turned pair i down, and `reason[i]` its sentence; both None where `keep[i]`."""
+
+    scores: dict[str, np.ma.MaskedArray[Any, np.dtype[np.float64]]]
+    keep: npt.NDArray[np.bool_]
+    dropped_by: list[str | None]
+    reason: list[str | None]
+
+
+def check_names(filters: Sequence[Filter]) -> None:
+    """Raise PairwrightError if two filters share a name."""
+    names = [f.name for f in filters]
+    for name in names:
+        if names.count(name) > 1:
+            raise PairwrightError(f"two filters are called {name!r}: give each its own `name`")
+
+
+def apply_filters(filters: Sequence[Filter], pairs: PairColumns) -> FilterOutcome:
+    """Let every filter score and judge every pair. No pair is removed and no filter sees another's verdict."""
+    check_names(filters)
+    scores: dict[str, np.ma.MaskedArray[Any, np.dtype[np.float64]]] = {}
+    dropped_by: list[str | None] = [None] * len(pairs)
+    reason: list[str | None] = [None] * len(pairs)
+    for f in filters:
+        scored = f.score(pairs)
+        if len(scored.reasons) != len(pairs):
+            raise ValueError(f"filter {f.name!r} gave {len(scored.reasons)} scores for {len(pairs)} pairs")
+        scores[f.name] = scored.values
+        for i, sentence in enumerate(f.judge(scored)):
+            if sentence is not None and dropped_by[i] is None:
+                dropped_by[i], reason[i] = f.name, sentence
+    return FilterOutcome(scores, np.array([d is None for d in dropped_by], dtype=bool), dropped_by, reason)

@@ -1,0 +1,63 @@
+"""The README.md of a version and of a dataset: front matter that `datasets` reads, then a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+import yaml
+
+from pairwright.storage.manifest import Manifest
+
+MAIN = "preference"
+SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+
+
+def version_card(manifest: Manifest) -> str:
+    """The README.md of one version: a config per table."""
+    configs = [_config(table, f"{table}/train-*") for table in manifest.tables()]
+    body = _template("card.md").render(name=manifest.dataset, m=manifest, annotators=_annotators(manifest.recipe))
+    return _front(manifest, configs) + body
+
+
+def dataset_card(name: str, manifests: Sequence[Manifest]) -> str:
+    """The README.md above all versions: `<table>` is the latest version's, `v<n>-<table>` is that of version n."""
+    latest = manifests[-1]
+    configs = [_config(table, f"version={latest.version}/{table}/train-*") for table in latest.tables()]
+    configs += [_config(f"v{m.version}-{t}", f"version={m.version}/{t}/train-*") for m in reversed(manifests) for t in m.tables()]
+    return _front(latest, configs) + _template("dataset_card.md").render(name=name, manifests=manifests)
+
+
+def _config(name: str, path: str) -> dict[str, Any]:
+    default = {"default": True} if name == MAIN else {}
+    return {"config_name": name, **default, "data_files": [{"split": "train", "path": path}]}
+
+
+def _front(manifest: Manifest, configs: list[dict[str, Any]]) -> str:
+    rows = manifest.rows(MAIN)
+    meta = {
+        "pretty_name": manifest.dataset,
+        "license": "apache-2.0",
+        "task_categories": ["text-generation"],
+        "annotations_creators": ["machine-generated"],
+        "tags": ["preference", "dpo", "synthetic", "on-policy"],
+        "size_categories": [next((label for limit, label in SIZES if rows < limit), "n>10M")],
+        "configs": configs,
+    }
+    return f"---\n{yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)}---\n\n"
+
+
+def _annotators(recipe: Mapping[str, Any]) -> list[str]:
+    """The names of a recipe's annotators, whether it lists them or maps names to settings."""
+    found = recipe.get("annotators") or []
+    return [str(item.get("name") or item.get("method")) if isinstance(item, Mapping) else str(item) for item in found]
+
+
+@cache
+def _template(name: str) -> jinja2.Template:
+    house = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    house.filters["cell"] = lambda text: " ".join(str(text).replace("|", "\\|").split())
+    return house.from_string(resources.files("pairwright.storage").joinpath(name).read_text(encoding="utf-8"))

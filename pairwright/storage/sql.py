@@ -1,0 +1,30 @@
+"""What every DuckDB query here shares: one way to open it, one way to name Parquet files."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+
+def open_memory(**settings: str | int) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that fetches no extension from anywhere and spills to the system's temporary folder."""
+    spill = Path(tempfile.gettempdir()) / f"pairwright-spill-{uuid.uuid4().hex}"  # made and removed by DuckDB, at need
+    return duckdb.connect(config={"autoinstall_known_extensions": False, "temp_directory": str(spill), **settings})
+
+
+def literal(value: object) -> str:
+    """`value` as an SQL string."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def parquet(paths: Iterable[Path]) -> str:
+    """The table expression that reads `paths` (at least one) as one table, with exactly the columns that are in the files.
+
+    Without `hive_partitioning = false` a folder such as `model=x` above the data would replace the column `model` in silence.
+    """
+    files = ", ".join(literal(path.resolve()) for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from pairwright.annotators.base import Annotation, Annotator, Group, Response
 from pairwright.annotators.registry import load
 from pairwright.engines.requests import turns
@@ -30,22 +32,29 @@ def annotate(
     by first and then second response (`groups` tells the ids). Raises PairwrightError if the lists do not fit together
     or a role has no model, EngineError if a model cannot be loaded.
     """
-    from pairwright.engines.models import model_config
     from pairwright.engines.pool import EnginePool
-    from pairwright.engines.runner import Runner
+    from pairwright.engines.runner import Broken, Runner
 
     if isinstance(annotator, str):
         annotator = load(annotator).configured()
-    given = models or {}
-    lacking = sorted(annotator.roles().keys() - given.keys())
+    name, roles, given = type(annotator).__name__, annotator.roles(), models or {}
+    lacking = sorted(roles.keys() - given.keys())
     if lacking:
         raise PairwrightError(
-            f"{type(annotator).__name__} needs a model for {', '.join(map(repr, lacking))}: add it to `models`, "
-            f"e.g. models={{{lacking[0]!r}: ...}}"
+            f"{name} needs a model for {', '.join(map(repr, lacking))}: add it to `models`, e.g. models={{{lacking[0]!r}: ...}}"
         )
+    pool = EnginePool({role: _model(role, given[role]) for role in roles})
+    for role, needs in roles.items():
+        pool.require(role, needs, name)
     asked = groups(prompts, responses)
-    pool = EnginePool({role: model_config(given[role]) for role in annotator.roles()}, max_resident=1)
-    done = dict(Runner(pool).run((i, annotator.annotate(group)) for i, group in enumerate(asked)))
+    done = {}
+    try:
+        for key, value in Runner(pool).run((i, annotator.annotate(group)) for i, group in enumerate(asked)):
+            if isinstance(value, Broken):
+                raise value.error
+            done[key] = value
+    finally:
+        pool.close()
     return [_in_order(group, done[i]) for i, group in enumerate(asked)]
 
 
@@ -62,6 +71,17 @@ def groups(prompts: Sequence[str | Messages], responses: Sequence[Sequence[str]]
         answers = tuple(Response(digest("response", prompt_id, k, text), text) for k, text in enumerate(texts))
         made.append(Group(prompt_id, conversation, answers))
     return made
+
+
+def _model(role: str, value: ModelConfig | str | Mapping[str, Any]) -> ModelConfig:
+    from pairwright.engines.models import model_config
+
+    try:
+        return model_config(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{part!r}]" for part in (role, *first["loc"]))
+        raise PairwrightError(f"models{place} is wrong: {first['msg']}") from error
 
 
 def _in_order(group: Group, annotations: Sequence[Annotation]) -> list[Annotation]:

@@ -94,6 +94,8 @@ class Annotator(ABC, Generic[C]):
 
     Config: ClassVar[type[AnnotatorConfig]] = AnnotatorConfig
     version: ClassVar[int] = 1
+    rates: ClassVar[bool] = True
+    """Does the score say which response is better? If not, it is combined into the pairing score only when asked for."""
 
     def __init__(self, config: C) -> None:
         self.config = config

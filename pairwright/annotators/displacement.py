@@ -33,6 +33,7 @@ class Displacement(Annotator[DisplacementConfig]):
     """
 
     Config = DisplacementConfig
+    rates = False
 
     def roles(self) -> dict[str, frozenset[str]]:
         return {self.config.role: frozenset({"score", "hidden_sum"})}

@@ -32,9 +32,10 @@ def fit_alpha(groups: Sequence[tuple[Numbers, Numbers]]) -> float:
     `groups` holds (scores, chars) of each prompt's responses, [K] each, K may differ; leave out responses without a score.
     Minimised: |mean over groups of (chars of the argmax - chars of the argmin)| after `debias`.
 
-    DICE's code walks up the grid and stops when the gap gets worse, which can end at any bump. There is no need to walk: as
-    alpha grows, the argmax of s - alpha * c never gets longer and the argmin never shorter, so the gap only falls and
-    its place of zero is found by bisection. The answer is that of the full sweep, in about 20 of its 1001 steps.
+    As alpha grows, the argmax of s - alpha * c never gets longer and the argmin never shorter, so the gap only falls. Its
+    place of zero is therefore found by bisection: the answer of a full sweep over the grid in about 20 of its 1001
+    steps. (DICE's code walks up the grid and stops where the gap gets no better; the gap has level stretches, on which
+    such a walk can stop too early.) Of equally scored responses the shorter counts as best, and as worst.
     """
     paired = [(s, c) for s, c in groups if len(s) > 1]
     if not paired:

@@ -18,16 +18,26 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pairwright.engines.base import Engine, ModelConfig
-from pairwright.engines.folders import folder_fingerprint, resolve_folder
+from pairwright.engines.folders import resolve_folder
+from pairwright.engines.openai_replies import (
+    FLOOR,
+    TOO_LONG,
+    TOP,
+    adapted,
+    completion,
+    label_logprob,
+    messages,
+    refused_option,
+    vllm_rows,
+)
 from pairwright.engines.rendering import Renderer, Unscorable
 from pairwright.engines.requests import (
     Choose,
     Chosen,
     Completion,
-    Conversation,
     Failed,
     Generate,
     Generated,
@@ -42,13 +52,15 @@ from pairwright.ids import digest, seed_of
 
 LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 SILENT_SERVER = 3  # so many requests in a row without one answer: the server is taken for dead
-FLOOR = -9999.0  # servers send this where they have no log-probability; it is never one
-TOP = 20  # most entries of `top_logprobs` the protocol allows
-TOO_LONG = re.compile(r"context.{0,9}length|context.{0,9}window|context_length|maximum.{0,9}length|max_model_len|too long", re.I)
+NEVER = float("-inf")
+NO_TOP = "gave no `top_logprobs`, which judging by labels needs: use a server that gives them, or another engine"
+NO_ROWS = "did not return a log-probability for exactly the ids it was given: check `scoring` and `tokenizer`"
 
 
 class OpenAIModel(ModelConfig):
     """A model behind an OpenAI-compatible endpoint. The key is read from the environment when loading and kept nowhere else."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     engine: Literal["openai"] = "openai"
     model: str = Field(description="the model's name on the server")
@@ -78,7 +90,7 @@ class OpenAIModel(ModelConfig):
     @field_validator("api_key_env")
     @classmethod
     def _a_name(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name.startswith("sk_"):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError("`api_key_env` is the name of an environment variable, not the key itself")
         return name
 
@@ -95,13 +107,12 @@ class OpenAIModel(ModelConfig):
 
     def fingerprint(self) -> str:
         """The server, the model's name there and `revision`: a server cannot be asked for a hash of its weights."""
-        tokenizer = self.tokenizer and folder_fingerprint(resolve_folder(self.tokenizer), weights=False)
-        return digest("openai", self.base_url, self.model, self.revision, self.scoring, tokenizer)
+        return digest("openai", self.base_url, self.model, self.revision, self.scoring, self.tokenizer)
 
     def label(self) -> str:
         return self.model.rpartition("/")[2]
 
-    def cost(self, usage: Usage) -> float:
+    def money(self, usage: Usage) -> float:
         """What `usage` costs, in the currency of the prices."""
         return ((usage.tokens - usage.generated) * self.price_in + usage.generated * self.price_out) / 1e6
 
@@ -113,7 +124,7 @@ class OpenAIModel(ModelConfig):
                 f"the key for {self.base_url} is missing: set the environment variable {self.api_key_env}, "
                 "or name another one in `api_key_env`"
             )
-        return OpenAIEngine(self, key or "none")
+        return OpenAIEngine(self, key or "no-key-needed")
 
 
 class OpenAIEngine(Engine):
@@ -136,7 +147,7 @@ class OpenAIEngine(Engine):
         self._open = 0  # submitted and not returned; touched by the caller's thread only
         self._dead: EngineError | None = None
         self._busy = 0  # from here on: touched by the loop's thread only
-        self._heard = float("-inf")  # when the server last gave an answer
+        self._heard = NEVER  # when the server last gave an answer
         self._silent: list[tuple[str, Failed]] = []  # failed, and nobody had an answer since
         self._without: set[str] = set()  # options this server has refused and we can do without
         self._loop = asyncio.new_event_loop()
@@ -190,18 +201,18 @@ class OpenAIEngine(Engine):
             except Unscorable as error:
                 self._done.put((ticket, Failed(error.reason, error.detail)))
             except Exception as error:
-                await self._explain(ticket, error, began)
+                self._explain(ticket, error, began)
             finally:
                 self._busy -= 1
+                if self._silent and not self._busy:
+                    await self._settle()
 
     async def _ask(self, request: Request, began: float) -> Result:
-        match request:
-            case Generate():
-                return await self._generate(request, began)
-            case Choose():
-                return await self._choose(request, began)
-            case Score():
-                return await self._score(request, began)
+        if isinstance(request, Generate):
+            return await self._generate(request, began)
+        if isinstance(request, Choose):
+            return await self._choose(request, began)
+        return await self._score(request, began)
 
     async def _generate(self, request: Generate, began: float) -> Result:
         """`n` choices, in further calls where the server gives fewer at once; each call has its own seed."""
@@ -209,7 +220,7 @@ class OpenAIEngine(Engine):
             raise Unscorable("not_supported", "a chat endpoint cannot continue an answer from token ids")
         sampling = request.sampling
         body: dict[str, Any] = {
-            "messages": _messages(request.prompt),
+            "messages": messages(request.prompt),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
@@ -217,8 +228,11 @@ class OpenAIEngine(Engine):
         }
         if sampling.stop:
             body["stop"] = list(sampling.stop)
-        if sampling.top_k:
-            body["extra_body"] = {"top_k": sampling.top_k}
+        extra = {"top_k": sampling.top_k} if sampling.top_k else {}
+        if self.config.scoring == "vllm":
+            extra["return_token_ids"] = True
+        body["extra_body"] = extra
+        tokenizer = self._renderer.tokenizer_id if self._renderer else None
         made: list[Completion] = []
         usage: list[Any] = []
         while len(made) < request.n:
@@ -227,13 +241,13 @@ class OpenAIEngine(Engine):
             if not reply.choices:
                 raise Unscorable("wrong_count", "the server gave no choice at all")
             usage.append(reply.usage)
-            made += [_completion(choice) for choice in reply.choices]
+            made += [completion(choice, tokenizer) for choice in reply.choices]
         return Generated(tuple(made[: request.n]), self._usage(usage, began))
 
     async def _choose(self, request: Choose, began: float) -> Result:
         reply = await self._chat(
             {
-                "messages": _messages(request.prompt),
+                "messages": messages(request.prompt),
                 "temperature": 0,
                 "max_tokens": 1,
                 "logprobs": True,
@@ -243,10 +257,8 @@ class OpenAIEngine(Engine):
         )
         rows = (reply.choices[0].logprobs and reply.choices[0].logprobs.content) if reply.choices else None
         if not rows or not rows[0].top_logprobs:
-            raise Unscorable(
-                "no_logprobs", f"{self.config.base_url} gave no log-probabilities: use a server that returns top_logprobs"
-            )
-        logprobs = [_label_logprob(label, rows[0].top_logprobs) for label in request.labels]
+            raise Unscorable("no_logprobs", f"{self.config.base_url} {NO_TOP}")
+        logprobs = [label_logprob(label, rows[0].top_logprobs) for label in request.labels]
         for label, logprob in zip(request.labels, logprobs, strict=True):
             if logprob is None:
                 raise Unscorable("label_not_in_top", f"the label {label!r} is not among the {TOP} most probable next tokens")
@@ -262,34 +274,34 @@ class OpenAIEngine(Engine):
         if self.config.scoring == "vllm":
             reply = await self._client.completions.create(**body, max_tokens=1, extra_body={"prompt_logprobs": 0})
             rows = getattr(reply.choices[0], "prompt_logprobs", None)
-            logprobs = rows and _vllm_rows(rows[len(context) :], ids)
+            logprobs = rows and vllm_rows(rows[len(context) :], ids)
         else:
             reply = await self._client.completions.create(**body, max_tokens=0, echo=True, logprobs=0)
             given = reply.choices[0].logprobs
             rows = given and given.token_logprobs
             logprobs = rows and rows[len(context) : len(context) + len(ids)]
-        if not rows or not logprobs or len(logprobs) != len(ids) or None in logprobs:
-            raise Unscorable(
-                "no_logprobs",
-                f"{self.config.base_url} did not return a log-probability for each token: check `scoring` and `tokenizer`",
-            )
-        if min(logprobs) <= FLOOR:
+        known = [p for p in logprobs or () if p is not None]
+        if len(known) != len(ids):
+            raise Unscorable("no_logprobs", f"{self.config.base_url} {NO_ROWS}")
+        if min(known) <= FLOOR:
             raise Unscorable("not_finite", "the server has no log-probability for a token")
         usage = self._usage([reply.usage], began)
-        return Scored(tuple(ids), np.array(logprobs, dtype=np.float32), usage=usage)
+        return Scored(tuple(ids), np.array(known, dtype=np.float32), usage=usage)
 
     async def _chat(self, body: dict[str, Any], needed: tuple[str, ...] = ()) -> Any:
         """Ask; where this server refuses an option that we can do without, leave it out from now on."""
         import openai
 
         while True:
-            sent = _adapted(body, self._without - set(needed))
+            sent = adapted(body, self._without - set(needed))
             try:
                 return await self._client.chat.completions.create(model=self.config.model, **sent)
             except (openai.BadRequestError, openai.PermissionDeniedError, openai.UnprocessableEntityError) as error:
-                option = _refused_option(str(error), sent)
-                if option is None or option in needed or option in self._without:
+                option = refused_option(str(error), sent)
+                if option is None:
                     raise
+                if option in needed:
+                    raise Unscorable("no_logprobs", f"{self.config.base_url} {NO_TOP}: {self._said(error)}") from None
                 self._without.add(option)
 
     def _usage(self, parts: Iterable[Any], began: float) -> Usage:
@@ -297,14 +309,14 @@ class OpenAIEngine(Engine):
         made = sum(p.completion_tokens or 0 for p in parts if p)
         return Usage(given + made, given + made, made, (time.monotonic() - began) / max(1, self._busy))
 
-    async def _explain(self, ticket: str, error: Exception, began: float) -> None:
+    def _explain(self, ticket: str, error: Exception, began: float) -> None:
         """Whose fault is it: the request's (it fails), the settings' or the server's (the engine is dead)?"""
         import openai
 
         place, text = self.config.base_url, self._said(error)
         status = error.status_code if isinstance(error, openai.APIStatusError) else None
-        if status in (401, 403):
-            self._die(f"{place} refused the key ({status}): check the environment variable {self.config.api_key_env}")
+        if status in (401, 402) or (status == 403 and self._heard == NEVER):
+            self._die(f"{place} refused the key ({status}: {text}): check the environment variable {self.config.api_key_env}")
         elif status == 404:
             self._die(f"{place} does not know the model {self.config.model!r} (404: {text}): check `model` and `base_url`")
         elif status is not None and status < 500 and status not in (408, 409, 429):
@@ -312,25 +324,26 @@ class OpenAIEngine(Engine):
             reason = "too_long" if TOO_LONG.search(str(error)) else "server_refused"
             self._done.put((ticket, Failed(reason, f"{status}: {text}")))
         elif isinstance(error, openai.APIConnectionError) or status is not None:
-            await self._unanswered(
+            self._unanswered(
                 ticket, Failed("server_unavailable", f"no answer after {self.config.retries} retries: {text}"), began
             )
         else:
             self._done.put((ticket, Failed("server_answer", f"the answer of {place} could not be read: {text}")))
 
-    async def _unanswered(self, ticket: str, failed: Failed, began: float) -> None:
+    def _unanswered(self, ticket: str, failed: Failed, began: float) -> None:
         if self._heard > began:
             self._done.put((ticket, failed))
             return
         self._silent.append((ticket, failed))
-        alone = self._busy == 1
-        if len(self._silent) >= SILENT_SERVER or (alone and not await self._reachable()):
-            self._die(
-                f"{self.config.base_url} does not answer ({failed.detail}): check that the server runs and `base_url` is right, "
-                "lower `concurrency` or raise `timeout_s`, and run the same command again; what is finished is kept"
-            )
-        elif alone:
+        if len(self._silent) >= SILENT_SERVER:
+            self._die_silent()
+
+    async def _settle(self) -> None:
+        """Nothing else is on its way that could tell a dead server from requests it cannot answer: ask it."""
+        if await self._reachable():
             self._server_answered()
+        elif self._silent:
+            self._die_silent()
 
     async def _reachable(self) -> bool:
         import openai
@@ -350,6 +363,13 @@ class OpenAIEngine(Engine):
             self._done.put(item)
         self._silent.clear()
 
+    def _die_silent(self) -> None:
+        _, failed = self._silent[-1]
+        self._die(
+            f"{self.config.base_url} does not answer ({failed.detail}): check that the server runs and `base_url` is right, "
+            "or lower `concurrency` or raise `timeout_s`"
+        )
+
     def _die(self, sentence: str) -> None:
         self._done.put(EngineError(sentence))
 
@@ -357,47 +377,3 @@ class OpenAIEngine(Engine):
         body = getattr(error, "body", None)
         said = body.get("message") if isinstance(body, Mapping) else None
         return str(said or error or type(error).__name__).replace(self._secret, "***").strip().split("\n")[0][:200]
-
-
-def _messages(prompt: Conversation) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in prompt]
-
-
-def _completion(choice: Any) -> Completion:
-    """Text and, where offered, the log-probabilities of its tokens; a chat endpoint tells neither ids nor the terminator."""
-    if choice.finish_reason == "content_filter":
-        raise Unscorable("content_filter", "the server's content filter cut a completion")
-    rows = (choice.logprobs and choice.logprobs.content) or []
-    logprobs = tuple(float(row.logprob) for row in rows)
-    known = bool(logprobs) and min(logprobs) > FLOOR
-    finish: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
-    return Completion(choice.message.content or "", finish, None, logprobs if known else None)
-
-
-def _label_logprob(label: str, top: Iterable[Any]) -> float | None:
-    """The entry equal to the label, else the most probable one that differs from it in spaces only."""
-    known = [(entry.token, float(entry.logprob)) for entry in top if entry.logprob > FLOOR]
-    exact = [p for token, p in known if token == label]
-    return max(exact or [p for token, p in known if token.strip() == label.strip()], default=None)
-
-
-def _vllm_rows(rows: Iterable[Mapping[str, Any] | None], ids: list[int]) -> list[float | None]:
-    """One row per id: a mapping from the id, as text, to its entry."""
-    return [float(row[str(i)]["logprob"]) if row and str(i) in row else None for row, i in zip(rows, ids, strict=False)]
-
-
-def _refused_option(message: str, sent: Mapping[str, Any]) -> str | None:
-    """The option a refusal is about, if it is one we can do without."""
-    text = message.lower()
-    if "max_completion_tokens" in text and "max_tokens" in sent:
-        return "max_tokens"
-    if "logprob" in text and "logprobs" in sent:
-        return "logprobs"
-    return "n" if sent.get("n", 1) > 1 and not TOO_LONG.search(text) else None
-
-
-def _adapted(body: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
-    sent = {k: v for k, v in body.items() if k not in without}
-    if "max_tokens" in without:
-        sent["max_completion_tokens"] = body["max_tokens"]
-    return sent

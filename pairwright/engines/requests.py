@@ -206,7 +206,7 @@ def turns(messages: str | Iterable[Mapping[str, str]]) -> Conversation:
 def check(request: Request, result: Result) -> Result:
     """Return `result` if it is a sound answer to `request`, else a `Failed` that says why it is not."""
     problem = _problem(request, result)
-    return Failed(*problem, usage=result.usage) if problem else result
+    return Failed(*problem, usage=getattr(result, "usage", Usage())) if problem else result
 
 
 def _problem(request: Request, result: Any) -> tuple[str, str] | None:
@@ -217,18 +217,20 @@ def _problem(request: Request, result: Any) -> tuple[str, str] | None:
             if len(result.completions) != request.n:
                 return "wrong_count", f"the engine gave {len(result.completions)} completions for {request.n}"
             for c in result.completions:
+                if c.logprobs is not None and c.token_ids is not None and len(c.logprobs) != len(c.token_ids):
+                    return "wrong_count", f"{len(c.logprobs)} log-probabilities for {len(c.token_ids)} sampled tokens"
                 if c.logprobs is not None and not np.isfinite(c.logprobs).all():
                     return "not_finite", "a sampled token's log-probability is not finite"
             return None
         case Score(), Scored():
-            if len(result.logprobs) != len(result.token_ids):
-                return "wrong_count", f"{len(result.logprobs)} log-probabilities for {len(result.token_ids)} tokens"
             if not result.token_ids:
                 return "empty", "there is no token to score"
             arrays = {"logprobs": result.logprobs} | {w: getattr(result, w) for w in sorted(request.want)}
             for name, array in arrays.items():
                 if array is None:
                     return "not_provided", f"the engine did not return {name}"
+                if name != "hidden_sum" and len(array) != result.n:
+                    return "wrong_count", f"{len(array)} {name} for {result.n} tokens"
                 if not np.isfinite(array).all():
                     return "not_finite", f"{name} holds a value that is not finite"
             return None

@@ -1,4 +1,4 @@
-"""One score per response from the scores of one or several annotators. Works on one group; plain numbers in, plain numbers out."""
+"""One score per response from the scores of one or several annotators. One group at a time, plain numbers in and out."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def combine(
 
     `scores[name]` and `reasons[name]` (why a score is missing) have length K in one order of responses, as has `chars` (their
     lengths in characters). `alphas` gives the fitted alpha of every name in `rule.automatic`. A response that lacks any needed
-    score gets none; its reason is that of the first annotator, by name, that lacks it. Names are taken in sorted order and sums are
-    exactly rounded, so neither the order of the recipe nor the order of responses changes a value.
+    score gets none; its reason is that of the first annotator, by name, that lacks it. Names are taken in sorted order and
+    sums are exactly rounded, so neither the order of the recipe nor the order of responses changes a value.
     """
     terms: list[list[float]] = [[] for _ in chars]
     why: list[str | None] = [None for _ in chars]

@@ -2,7 +2,8 @@
 
 Why two: a real engine's scores differ in their last bits with what else was in the batch, so two honest builds of the same
 recipe rarely agree to the bit. The *logical* hash covers identities and decisions only: equal means "the same rows and the
-same decisions". The *exact* hash covers every column but the cost (tokens, seconds): equal means "the same numbers and texts too".
+same decisions". The *exact* hash covers every column but the cost (tokens, seconds): equal means "the same numbers
+and texts too".
 
 How: a row's canonical text is the JSON array of its columns; the rows' MD5 sums are added modulo 2**128. A sum does not
 depend on order and, unlike xor, counts duplicates. JSON and MD5 have the same meaning in every version of DuckDB, which its
@@ -39,7 +40,9 @@ def exact_hash(tables: Mapping[str, Sequence[Path]]) -> str:
 
 
 def _hash(kind: str, parts: Mapping[str, tuple[Sequence[Path], Sequence[str]]]) -> str:
-    return digest(kind, {name: [list(columns), f"{_sum(paths, columns):032x}"] for name, (paths, columns) in parts.items() if paths})
+    return digest(
+        kind, {name: [list(columns), f"{_sum(paths, columns):032x}"] for name, (paths, columns) in parts.items() if paths}
+    )
 
 
 def _columns(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class StageAccount(Record):
         gone = sum(self.dropped.values())
         if self.rows_in != self.rows_out + gone or min(self.rows_in, self.rows_out, *self.dropped.values()) < 0:
             raise AccountingError(
-                f"stage {self.stage}: {self.rows_in} {self.unit} rows in, but {self.rows_out} out and {gone} dropped with a reason"
+                f"stage {self.stage}: {self.rows_in} {self.unit} rows in, but {self.rows_out} out and {gone} dropped with reasons"
             )
 
 
@@ -66,6 +66,7 @@ class Manifest(Record):
     parents: list[int] = Field(default_factory=list)
     accounting: list[StageAccount] = Field(default_factory=list)
     cost: dict[str, dict[str, float]] = Field(default_factory=dict)  # stage -> tokens, generated, forwarded, seconds, ...
+    build_key: str = ""  # hash of the stages' fingerprints, the prompts and the cut: an equal key needs no new version
     logical_hash: str = ""
     exact_hash: str = ""
     files: list[FileEntry] = Field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,13 +13,10 @@ from pairwright.errors import PairwrightError
 from pairwright.files import whole_file
 from pairwright.storage.schemas import cast
 
-Rows = pa.Table | Iterable[pa.Table | pa.RecordBatch]
+Rows: TypeAlias = pa.Table | Iterable[pa.Table | pa.RecordBatch]
 
 ROW_GROUP = 20_000
-FEW_VALUES = frozenset(
-    "annotator chosen_model dropped_by finish_reason fingerprint label method model name reason rejected_model role sampling "
-    "source stage tags tokenizer unit".split()
-)  # text columns that repeat a few values: only these gain from a dictionary, the others grow
+FREE_TEXT = frozenset({"content", "detail", "raw", "reference", "text"})
 
 
 def write_table(path: Path, rows: Rows, schema: pa.Schema, row_group: int = ROW_GROUP) -> int:
@@ -40,7 +38,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         with pq.ParquetFile(path) as file:
             absent = sorted(set(columns or []) - set(file.schema_arrow.names))
             if absent:
-                raise PairwrightError(f"{path} has no column {', '.join(absent)}: it was not written by this version; build it again")
+                raise PairwrightError(
+                    f"{path} has no column {', '.join(absent)}: it was not written by this version; build it again"
+                )
             return file.read(columns)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
@@ -82,20 +82,19 @@ def _regroup(rows: Rows, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    leaves = [leaf for field in schema for leaf in _leaves(field, field.name)]
-    dictionary = [leaf for leaf in leaves if FEW_VALUES.intersection(leaf.split("."))]
+    dictionary = [path for field in schema for path in _repetitive(field, field.name)]
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, use_dictionary=dictionary)
 
 
-def _leaves(field: pa.Field, name: str) -> Iterator[str]:
-    """The Parquet paths of a field's leaves."""
+def _repetitive(field: pa.Field, path: str) -> Iterator[str]:
+    """The Parquet paths of text leaves that repeat a few values, so neither ids nor free text: a dictionary would bloat those."""
     if pa.types.is_list(field.type):
-        yield from _leaves(field.type.value_field, f"{name}.list.element")
+        yield from _repetitive(field.type.value_field, f"{path}.list.element")
     elif pa.types.is_struct(field.type):
         for child in field.type:
-            yield from _leaves(child, f"{name}.{child.name}")
-    else:
-        yield name
+            yield from _repetitive(child, f"{path}.{child.name}")
+    elif pa.types.is_string(field.type) and field.name not in FREE_TEXT and field.name.rpartition("_")[2] != "id":
+        yield path
 
 
 def _unreadable(path: Path, error: Exception) -> PairwrightError:

@@ -11,7 +11,6 @@ import errno
 import fcntl
 import hashlib
 import itertools
-import os
 import re
 import shutil
 import uuid
@@ -64,7 +63,9 @@ class Dataset:
         for entry in manifest.files:
             path = folder / entry.path
             if not path.is_file():
-                raise PairwrightError(f"{path} is missing: restore it, or delete the whole folder {folder} to give up version {n}")
+                raise PairwrightError(
+                    f"{path} is missing: restore it, or delete the whole folder {folder} to give up version {n}"
+                )
             found[entry.path.partition("/")[0]].append(path)
         return found
 
@@ -103,11 +104,10 @@ class Dataset:
             return 0
         removed = 0
         with self._turn():
-            for folder in [path for path in self._staging.iterdir() if path.is_dir()]:
-                lock = folder.with_suffix(".lock")
+            for lock in list(self._staging.glob("*.lock")):
                 with contextlib.suppress(PairwrightError), files.exclusive(lock, "alive"):
-                    shutil.rmtree(folder)
-                    lock.unlink()
+                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                    lock.unlink(missing_ok=True)
                     removed += 1
             for path in self.folder.glob(f"{files.TEMPORARY}*"):
                 path.unlink()
@@ -250,7 +250,7 @@ def _cut(rows: parquet.Rows, schema: pa.Schema, size: int) -> Iterator[tuple[int
 
 
 def _identity(path: Path) -> tuple[int, int, int]:
-    stat = os.stat(path)
+    stat = path.stat()
     return stat.st_dev, stat.st_ino, stat.st_size
 
 

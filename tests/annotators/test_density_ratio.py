@@ -190,6 +190,11 @@ def test_exemplars_are_drawn_evenly_over_prompts(drive, make_group, fake_model):
     assert all(80 <= n <= 120 for n in drawn.values())
 
 
+def test_the_exemplar_depends_on_the_prompt_and_not_on_its_responses(drive, make_group, fake_model):
+    groups = [make_group([f"reply {i}"], "Hi") for i in range(10)]
+    assert len({context for group in groups for context in contexts(drive, group, fake_model, exemplar=True)}) == 1
+
+
 def test_a_prompt_without_a_user_turn_has_no_place_for_an_exemplar(make_group):
     generator = annotator(exemplar=True).annotate(make_group(["a"], [{"role": "system", "content": "Hm"}]))
     with pytest.raises(StopIteration) as end:

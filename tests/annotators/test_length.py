@@ -71,3 +71,12 @@ def test_a_known_price_per_character_is_found_again():
 def test_nothing_to_pair_means_no_correction():
     assert fit_alpha([]) == 0.0
     assert fit_alpha([([3.0], [10.0])]) == 0.0
+
+
+def test_of_equally_scored_responses_the_shorter_counts():
+    assert fit_alpha([([1, 1, 0], [90, 10, 30])]) == fit_alpha([([1, 1, 0], [10, 90, 30])]) == 0.0
+
+
+def test_the_last_alpha_of_the_grid_can_be_the_best():
+    turns_at_the_end, never_turns = ([1999, 0], [3000, 1000]), ([9999, 0], [3000, 1000])
+    assert fit_alpha([turns_at_the_end, never_turns]) == 1.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 
@@ -192,7 +193,7 @@ def test_standardising_keeps_the_order(values):
     assume(len(set(values)) > 1)
     z = standardised(values)
     by_value = sorted(range(len(values)), key=values.__getitem__)
-    assert all(z[i] <= z[j] for i, j in zip(by_value, by_value[1:], strict=False))
+    assert all(z[i] <= z[j] for i, j in itertools.pairwise(by_value))
     assert math.fsum(x * x for x in z) == pytest.approx(len(z), rel=1e-6)
 
 

@@ -83,6 +83,8 @@ class FilterScores:
     def of(cls, values: Sequence[float | None] | Floats, reason: str = "") -> FilterScores:
         """One number per pair; None is masked, and `reason` says why."""
         missing = [v is None for v in values]
+        if any(missing) and not reason:
+            raise ValueError("a filter score is missing without saying why")
         filled = [0.0 if v is None else v for v in values]
         reasons = [reason if m else None for m in missing]
         return cls(np.ma.MaskedArray(np.array(filled, dtype=np.float64), mask=missing), reasons)
@@ -122,7 +124,7 @@ class Filter(BaseModel, ABC):
         """For each of the scores that are there: a sentence why the pair fails, or None."""
 
     def judge(self, scores: FilterScores) -> list[str | None]:
-        """For each pair: why it fails, or None (keep). A missing score gives `<name>_missing: <reason>` or None (`on_missing`)."""
+        """For each pair: why it fails, or None (keep). `on_missing` decides whether `<name>_missing: <reason>` is said."""
         judged = iter(self.objections(scores.values.compressed()))
         sentences: list[str | None] = []
         for reason in scores.reasons:
@@ -136,8 +138,8 @@ class Filter(BaseModel, ABC):
 class Band(Filter):
     """A filter that keeps the pairs whose score lies within limits; all limits that are given hold, and each includes its end.
 
-    `max_quantile` and `min_quantile` are quantiles (0 to 1, linear interpolation) over the scores of all pairs of the dataset that have
-    one, whatever other filters say of them.
+    `max_quantile` and `min_quantile` are quantiles (0 to 1, linear interpolation) over the scores of all pairs of the
+    dataset that have one, whatever other filters say of them.
     """
 
     default_limits: ClassVar[Mapping[str, float]] = {}  # used when no limit at all is given
@@ -192,8 +194,8 @@ class Band(Filter):
 
 @dataclass(frozen=True)
 class FilterOutcome:
-    """What N pairs came to. `scores[name]`: float64 [N], masked where missing. `dropped_by[i]`: the first filter, in declared order,
-    that turned pair i down, and `reason[i]` its sentence; both None where `keep[i]`."""
+    """What N pairs came to. `scores[name]`: float64 [N], masked where missing. `dropped_by[i]`: the first filter, in declared
+    order, that turned pair i down, and `reason[i]` its sentence; both None where `keep[i]`."""
 
     scores: dict[str, np.ma.MaskedArray[Any, np.dtype[np.float64]]]
     keep: npt.NDArray[np.bool_]

@@ -12,9 +12,10 @@ from pairwright.pipelines.filters.base import Band, FilterScores, PairColumns, P
 class Ches(Band):
     """Score: CHES, the centred hidden embedding similarity of chosen and rejected (arXiv 2410.08847); higher = worse.
 
-    "raw": <S+, S-> - |S+|^2, S being the sum of last-layer states over the n tokens of a response. "ln", the default, does the same
-    with the means S / n, since the raw score grows with length. Both are read from the stored parts `n` and `dot:<response id>` of
-    the annotator called `annotator` (method `displacement`), which should have asked the very model that will be trained.
+    "raw": <S+, S-> - |S+|^2, S being the sum of last-layer states over the n tokens of a response. "ln", the default, does the
+    same with the means S / n, since the raw score goes with length. Both are read from the stored parts `n` and
+    `dot:<response id>` of the annotator called `annotator` (method `displacement`), which should have asked the very model
+    that will be trained.
 
     The paper keeps the lowest-scoring 5 to 15 % of refusal data, and has not tried it on instructions in general. With no limit
     given we drop the highest tenth, `max_quantile` 0.9; that number is ours, not the paper's.
@@ -39,7 +40,7 @@ class Ches(Band):
         """CHES or ln-CHES; missing where the annotator has no numbers for one of the responses."""
         parts = pairs.parts(self.annotator)
         scores = [self._score(parts, c, r) for c, r in zip(pairs.chosen.ids, pairs.rejected.ids, strict=True)]
-        return FilterScores.of(scores, f"{self.annotator} has no numbers for both responses")
+        return FilterScores.of(scores, f"{self.annotator} lacks numbers for one of the two responses")
 
     def _score(self, parts: Parts, chosen: str, rejected: str) -> float | None:
         of_chosen, of_rejected = parts.get(chosen, {}), parts.get(rejected, {})

@@ -165,6 +165,10 @@ def _merge(kept: Mapping[str, Prompt], found: Prompt | BadRow) -> Prompt | BadRo
 
 
 def _describe(bad: Sequence[Dropped], rows_in: int) -> str:
-    places = "; ".join(f"{row.id} {row.detail}" for row in bad[:SHOWN])
+    places: dict[str, list[str]] = {}
+    for row in bad[:SHOWN]:
+        places.setdefault(row.detail, []).append(row.id)
+    alike = {detail: f" (and {', '.join(ids[1:])})" if ids[1:] else "" for detail, ids in places.items()}
+    listed = (f"{ids[0]}{alike[detail]} {detail}" for detail, ids in places.items())
     more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    return f"{len(bad)} of {rows_in} rows of prompts cannot be used: {places}{more}"
+    return f"{len(bad)} of {rows_in} rows of prompts cannot be used: {'; '.join(listed)}{more}"

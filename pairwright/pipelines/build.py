@@ -1,0 +1,240 @@
+"""The build: one plan (prompts -> sample -> annotate -> cut -> publish) over shelves of finished work.
+
+Everything that is already on a shelf is left alone, so a killed build goes on where it stopped, and a changed pair rule, filter,
+annotator or prompt set runs only what it has to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pairwright.annotators.base import Group
+from pairwright.engines.journal import Journal
+from pairwright.engines.pool import EnginePool
+from pairwright.engines.runner import Broken, Runner, Stats, Task
+from pairwright.errors import PairwrightError
+from pairwright.files import exclusive, remove_temporaries
+from pairwright.ids import digest
+from pairwright.pipelines import annotate, sample
+from pairwright.pipelines.cut import Stored, cut
+from pairwright.pipelines.progress import Progress
+from pairwright.pipelines.prompts.rows import Prompt
+from pairwright.pipelines.prompts.sources import PromptSet, read_prompts
+from pairwright.pipelines.publish import Draft, publish
+from pairwright.pipelines.recipe import AnnotatorSpec, Recipe
+from pairwright.pipelines.store import Shelf
+from pairwright.storage.schemas import ANNOTATIONS, RESPONSES
+from pairwright.storage.versions import Dataset
+
+Span = tuple[int, int]  # this one of so many: (0, 1) is everything
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a build came to: the version, and whether it is new."""
+
+    version: int
+    new: bool
+
+
+@dataclass
+class Build:
+    """One recipe at work. `base`: the folder relative prompt paths start from."""
+
+    recipe: Recipe
+    base: Path
+    progress: Progress = field(default_factory=Progress)
+    pool: EnginePool = field(default_factory=lambda: EnginePool({}))
+    spent: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pool.roles = dict(self.recipe.models)
+        self.pool.max_resident = self.recipe.run.max_resident
+        self.annotators = self.recipe.built()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset this build makes a version of."""
+        return Dataset(Path(self.recipe.root), self.recipe.dataset)
+
+    @property
+    def work(self) -> Path:
+        """Where unfinished and finished stages lie, apart from the versions."""
+        return self.dataset.folder / "_work"
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """The recipe's prompts, read once."""
+        return read_prompts(self.recipe.prompts, self.base)
+
+    @cached_property
+    def by_id(self) -> dict[str, Prompt]:
+        """The prompts by id."""
+        return {p.prompt_id: p for p in self.prompts.prompts}
+
+    @cached_property
+    def samples(self) -> Shelf:
+        """The shelf of responses."""
+        about = sample.about(self.recipe.sample, self.pool.model(sample.ROLE))
+        return Shelf(self.work / "sample", RESPONSES, "prompt_id", about)
+
+    @cached_property
+    def annotations(self) -> dict[str, Shelf]:
+        """The shelf of each annotator, by its name in the recipe."""
+        return {spec.name: self._annotation_shelf(spec) for spec in self.recipe.annotators}
+
+    def _annotation_shelf(self, spec: AnnotatorSpec) -> Shelf:
+        annotator = self.annotators[spec.name]
+        about = annotate.about(spec, annotator, {role: self.pool.model(role) for role in annotator.roles()})
+        return Shelf(self.work / "annotate" / spec.use, ANNOTATIONS, "group_id", about)
+
+    def check(self) -> None:
+        """Refuse before anything is paid for: roles without a model, engines that cannot do what is asked of them."""
+        for role, needs in self.recipe.role_needs().items():
+            for who, wants in needs.items():
+                self.pool.require(role, wants, who)
+
+    @property
+    def key(self) -> str:
+        """Equal for two builds that must come to the same version."""
+        parts = [self.samples.fingerprint, {n: s.fingerprint for n, s in self.annotations.items()}, sorted(self.by_id)]
+        cuts = (self.recipe.combine, self.recipe.pair, *self.recipe.filters)
+        return digest(*parts, [json.loads(c.model_dump_json()) for c in cuts])
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the dataset's build lock and clear away what a killed build left half-written."""
+        busy = f"another build of {self.dataset.folder} is running: wait for it, or choose another `dataset`"
+        with exclusive(self.work / "lock", busy):
+            left = remove_temporaries(self.work) + self.dataset.clean_staging()
+            if left:
+                self.progress.note(f"removed {left} unfinished files of a build that was killed")
+            try:
+                yield
+            finally:
+                self.pool.close()
+
+    def run(self, force: bool = False) -> Result:
+        """Everything, from prompts to a version. `force`: a new version even if it would equal the last one."""
+        self.check()
+        with self.alone():
+            self.sample()
+            self.annotate()
+            return self.publish(force)
+
+    def missing_prompts(self, span: Span = (0, 1)) -> list[Prompt]:
+        """The prompts of this span that have no responses yet."""
+        done = self.samples.keys()
+        return [p for p in self._span(self.prompts.prompts, span) if p.prompt_id not in done]
+
+    def sample(self, span: Span = (0, 1)) -> None:
+        """Sample the responses of the prompts that have none."""
+        missing, label = self.missing_prompts(span), self.recipe.models[sample.ROLE].label()
+        tasks = ((p.prompt_id, sample.sample_prompt(p, self.recipe.sample, self.samples.fingerprint, label)) for p in missing)
+        self._run("sample", tasks, len(missing), "prompts", lambda key: self.samples)
+
+    def annotate(self, span: Span = (0, 1)) -> None:
+        """Run every annotator over the groups it has not seen, all in one pass over the models."""
+        done = {name: shelf.keys() for name, shelf in self.annotations.items()}
+        total = 0
+        for group in self.groups(span):
+            total += sum(group.id not in keys for keys in done.values())
+
+        def tasks() -> Iterator[tuple[Hashable, Task]]:
+            for group in self.groups(span):
+                for spec in self.recipe.annotators:
+                    if group.id not in done[spec.name]:
+                        fingerprint = self.annotations[spec.name].fingerprint
+                        task = annotate.annotate_group(self.annotators[spec.name], spec, fingerprint, group)
+                        yield (spec.name, group.id), task
+
+        self._run("annotate", tasks(), total, "labels", lambda key: self.annotations[key[0]])
+
+    def groups(self, span: Span = (0, 1)) -> Iterator[Group]:
+        """The groups of this span's prompts."""
+        prompts = {p.prompt_id: p for p in self._span(self.prompts.prompts, span)}
+        return annotate.groups(self.samples.files(), prompts, self.recipe.sample)
+
+    def stored(self) -> Stored:
+        """The finished files that a cut of this recipe reads."""
+        files = {name: shelf.files() for name, shelf in self.annotations.items()}
+        return Stored(frozenset(self.by_id), self.samples.files(), files)
+
+    def publish(self, force: bool = False) -> Result:
+        """Cut pairs and commit a version, unless the latest one is already what this recipe comes to."""
+        latest = self.dataset.latest()
+        if latest is not None and not force and self.dataset.manifest(latest).build_key == self.key:
+            return Result(latest, new=False)
+        stored = self.stored()
+        made = cut(stored, self.recipe)
+        models = {r: {"label": m.label(), "fingerprint": self.pool.model(r)} for r, m in self.recipe.models.items()}
+        draft = Draft(self.dataset, self.recipe, self.prompts, stored, made, models, self.spent, self.key)
+        return Result(publish(draft), new=True)
+
+    def _span(self, prompts: Sequence[Prompt], span: Span) -> Sequence[Prompt]:
+        """Explicit ranges, so that no remainder is lost."""
+        part, of = span
+        return prompts[len(prompts) * part // of : len(prompts) * (part + 1) // of]
+
+    def _run(
+        self,
+        stage: str,
+        tasks: Iterable[tuple[Hashable, Task]],
+        total: int,
+        unit: str,
+        shelf_of: Callable[[Any], Shelf],
+    ) -> None:
+        """Run a stage's tasks; every `shard_prompts` finished ones of a shelf become a file."""
+        self.progress.begin(stage, total, unit)
+        if total == 0:
+            self.progress.end(stage, "nothing left to do")
+            return
+        journal = Journal(self.work / "journal")
+        runner = Runner(
+            self.pool,
+            journal,
+            self.recipe.run.max_waiting,
+            lambda stats: self.progress.advance(stage, stats.tasks_done, stats),
+        )
+        waiting: dict[str, list[list[dict[str, Any]]]] = {}
+        shelves: dict[str, Shelf] = {}
+        broken: list[tuple[Any, Exception]] = []
+        try:
+            for key, rows in runner.run(tasks):
+                if isinstance(rows, Broken):
+                    broken.append((key, rows.error))
+                    continue
+                shelf = shelf_of(key)
+                shelves[shelf.fingerprint] = shelf
+                batch = waiting.setdefault(shelf.fingerprint, [])
+                batch.append(rows)
+                if len(batch) >= self.recipe.run.shard_prompts:
+                    shelf.add([row for group in waiting.pop(shelf.fingerprint) for row in group])
+        finally:
+            for fingerprint, batch in waiting.items():
+                shelves[fingerprint].add([row for group in batch for row in group])
+            journal.close()
+        self.spent[stage] = {k: round(float(v), 3) for k, v in asdict(runner.stats).items()}
+        self.progress.end(stage, _summary(runner.stats))
+        if broken:
+            raise _defect(broken)
+
+
+def _summary(stats: Stats) -> str:
+    saved = f", {stats.from_journal} answered by the journal" if stats.from_journal else ""
+    return f"{stats.run} requests{saved}, {stats.failed} failed, {stats.forwarded:,.0f} tokens computed"
+
+
+def _defect(broken: Sequence[tuple[Any, Exception]]) -> PairwrightError:
+    key, error = broken[0]
+    who = f"the annotator {key[0]!r}" if isinstance(key, tuple) else "sampling"
+    return PairwrightError(
+        f"{who} raised {type(error).__name__} ({error}) and {len(broken)} labels are not made: mend the method and build again; "
+        "everything else is kept"
+    )

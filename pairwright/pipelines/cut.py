@@ -1,0 +1,173 @@
+"""Cutting: from stored responses and annotations to pairs that were kept or dropped for a reason. No model is called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pairwright.annotators.length import fit_alpha
+from pairwright.pipelines.combine import combine
+from pairwright.pipelines.filters import PairColumns, Side, apply_filters
+from pairwright.pipelines.pairs import Candidate, Pair, pair_id, pairs_of
+from pairwright.pipelines.recipe import Recipe
+from pairwright.storage.schemas import pairs_schema
+
+Score = tuple[float | None, str | None]  # a score, or the reason why there is none
+COLUMNS = ["response_id", "prompt_id", "text", "tokens", "finish_reason", "reason"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The finished files a cut reads: responses, and per annotator its annotations. `prompts`: the ids that take part."""
+
+    prompts: frozenset[str]
+    responses: Sequence[Path]
+    annotations: Mapping[str, Sequence[Path]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """All pairs (kept or not) as a table, how many groups came in, and why those without a pair have none."""
+
+    pairs: pa.Table
+    groups: int
+    dropped: dict[str, str]  # prompt_id -> reason
+
+    @cached_property
+    def dropped_by(self) -> dict[str, int]:
+        """How many pairs each filter dropped."""
+        return dict(Counter(x for x in self.pairs["dropped_by"].to_pylist() if x is not None))
+
+    @cached_property
+    def kept(self) -> pa.Table:
+        """The pairs that are published."""
+        return self.pairs.filter(self.pairs["keep"])
+
+
+def cut(stored: Stored, recipe: Recipe) -> Cut:
+    """Combine scores, pair each group, and let every filter score every pair."""
+    candidates: dict[str, Candidate] = {}
+    pairs: list[tuple[str, Pair]] = []
+    dropped: dict[str, str] = {}
+    groups = 0
+    for prompt_id, group in _scored_groups(stored, recipe):
+        outcome = pairs_of(group, recipe.pair, prompt_id)
+        groups += 1
+        if outcome.dropped is not None:
+            dropped[prompt_id] = outcome.dropped
+        paired = {i for p in outcome.pairs for i in (p.chosen_id, p.rejected_id)}
+        candidates |= {c.response_id: c for c in group if c.response_id in paired}
+        pairs += [(prompt_id, pair) for pair in outcome.pairs]
+    pairs.sort(key=lambda item: (item[0], -item[1].margin, item[1].rejected_id))
+    return Cut(_judged(pairs, candidates, stored, recipe), groups, dropped)
+
+
+def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[Candidate]]]:
+    scores = {name: read_scores(stored.annotations[name]) for name in recipe.combine.scores}
+    alphas = {name: fit_alpha(list(_lengths(stored, scores[name]))) for name in recipe.combine.automatic}
+    for prompt_id, rows in read_groups(stored):
+        found = {name: [known.get(row["response_id"], (None, "no_annotation")) for row in rows] for name, known in scores.items()}
+        chars = [len(row["text"]) for row in rows]
+        combined = combine(
+            {name: [s for s, _ in column] for name, column in found.items()},
+            {name: [r for _, r in column] for name, column in found.items()},
+            recipe.combine,
+            chars,
+            alphas,
+        )
+        yield (
+            prompt_id,
+            [
+                Candidate(row["response_id"], row["text"], score, reason, row["tokens"], n, row["finish_reason"])
+                for row, n, score, reason in zip(rows, chars, combined.scores, combined.reasons, strict=True)
+            ],
+        )
+
+
+def read_groups(stored: Stored) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """(prompt_id, its responses that were made), one file at a time; a file holds whole groups."""
+    wanted = pa.array(stored.prompts, pa.string())
+    for path in stored.responses:
+        table = pq.read_table(path, columns=COLUMNS)
+        table = table.filter(pc.and_(pc.is_null(table["reason"]), pc.is_in(table["prompt_id"], wanted)))
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for row in table.to_pylist():
+            rows.setdefault(row["prompt_id"], []).append(row)
+        yield from rows.items()
+
+
+def read_scores(files: Iterable[Path]) -> dict[str, Score]:
+    """response id -> its score, or the reason why it has none. Comparisons of two responses are not scores."""
+    scores: dict[str, Score] = {}
+    for path in files:
+        table = pq.read_table(path, columns=["subject_id", "other_id", "score", "reason"])
+        table = table.filter(pc.is_null(table["other_id"]))
+        columns = (table[name].to_pylist() for name in ("subject_id", "score", "reason"))
+        scores |= {subject: (score, reason) for subject, score, reason in zip(*columns, strict=True)}
+    return scores
+
+
+def read_parts(files: Iterable[Path], subjects: set[str]) -> dict[str, dict[str, float]]:
+    """response id -> the numbers its annotation was made of, for the valid ones of `subjects`."""
+    wanted, parts = pa.array(subjects, pa.string()), {}
+    for path in files:
+        table = pq.read_table(path, columns=["subject_id", "valid", "parts"])
+        table = table.filter(pc.and_(table["valid"], pc.is_in(table["subject_id"], wanted)))
+        for subject, items in zip(table["subject_id"].to_pylist(), table["parts"].to_pylist(), strict=True):
+            parts[subject] = {item["name"]: item["value"] for item in items}
+    return parts
+
+
+def _lengths(stored: Stored, scores: Mapping[str, Score]) -> Iterator[tuple[list[float], list[int]]]:
+    for _, rows in read_groups(stored):
+        known = [(scores.get(row["response_id"], (None, None))[0], len(row["text"])) for row in rows]
+        group = [(score, n) for score, n in known if score is not None]
+        if len(group) > 1:
+            yield [s for s, _ in group], [n for _, n in group]
+
+
+def _judged(pairs: Sequence[tuple[str, Pair]], candidates: Mapping[str, Candidate], stored: Stored, recipe: Recipe) -> pa.Table:
+    def side(ids: list[str], scores: list[float]) -> Side:
+        found = [candidates[i] for i in ids]
+        return Side(
+            ids,
+            np.array(scores, np.float64),
+            np.array([c.tokens for c in found], np.int64),
+            np.array([c.chars for c in found], np.int64),
+            [c.finish_reason for c in found],
+            lambda: [c.text for c in found],
+        )
+
+    ids = [pair_id(prompt_id, p.chosen_id, p.rejected_id) for prompt_id, p in pairs]
+    columns = PairColumns(
+        ids,
+        side([p.chosen_id for _, p in pairs], [p.score_chosen for _, p in pairs]),
+        side([p.rejected_id for _, p in pairs], [p.score_rejected for _, p in pairs]),
+        lambda name: read_parts(stored.annotations[name], set(candidates)),
+    )
+    outcome = apply_filters(recipe.filters, columns)
+    return pa.table(
+        {
+            "pair_id": ids,
+            "prompt_id": [prompt_id for prompt_id, _ in pairs],
+            "chosen_id": columns.chosen.ids,
+            "rejected_id": columns.rejected.ids,
+            "score_chosen": columns.chosen.scores,
+            "score_rejected": columns.rejected.scores,
+            "margin": [p.margin for _, p in pairs],
+            "keep": outcome.keep,
+            "dropped_by": outcome.dropped_by,
+            "reason": outcome.reason,
+            **{f"{name}_score": pa.array(v.filled(0.0), mask=np.ma.getmaskarray(v)) for name, v in outcome.scores.items()},
+        },
+        schema=pairs_schema([f.name for f in recipe.filters]),
+    )

@@ -1,0 +1,256 @@
+"""The recipe: one YAML that says everything a dataset depends on, and under `run` how to run it on this machine."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pairwright.annotators.base import Annotator
+from pairwright.annotators.registry import available, load
+from pairwright.engines.models import AnyModel
+from pairwright.engines.requests import Sampling
+from pairwright.errors import PairwrightError
+from pairwright.files import check_name
+from pairwright.pipelines.combine import CombineConfig
+from pairwright.pipelines.filters import AnyFilter
+from pairwright.pipelines.filters.base import check_names
+from pairwright.pipelines.mistakes import keys_of, models_in, near, sentences
+from pairwright.pipelines.pairs import PairConfig
+from pairwright.pipelines.prompts.sources import PromptSource
+
+
+class Part(BaseModel):
+    """A part of the recipe; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SampleConfig(Part):
+    """How the policy's responses are drawn."""
+
+    n: int = Field(4, ge=1, le=1024, description="responses per prompt")
+    temperature: float = Field(0.8, ge=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0: off")
+    max_tokens: int = Field(512, ge=1)
+    stop: tuple[str, ...] = ()
+    system: str | None = Field(None, description="a system turn put before every prompt that has none")
+    seed: int = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        """The part an engine needs."""
+        return Sampling(self.temperature, self.top_p, self.top_k, self.max_tokens, self.stop)
+
+
+class AnnotatorSpec(Part):
+    """One annotator of the recipe: `use` names the method, `name` the annotations it makes; the rest are the method's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: str
+    name: str = Field("", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
+
+    @model_validator(mode="after")
+    def _default_name(self) -> AnnotatorSpec:
+        if not self.name:
+            object.__setattr__(self, "name", self.use)
+        return self
+
+    def build(self) -> Annotator[Any]:
+        """The annotator with its settings, checked by its own config class."""
+        return load(self.use).configured(self.model_extra or {})
+
+
+class RunConfig(Part):
+    """How to run on this machine. Nothing here changes what comes out."""
+
+    max_resident: int = Field(1, ge=1, description="models loaded at a time")
+    shard_prompts: int = Field(256, ge=1, description="prompts per finished file")
+    max_waiting: int = Field(200_000, ge=1, description="requests that may wait for a model that is not loaded")
+    spans: int = Field(1, ge=1, description="under Prefect: tasks per phase")
+
+
+class Recipe(Part):
+    """Everything a dataset depends on."""
+
+    dataset: str = Field(description="the dataset's name: a folder below `root`")
+    root: str = Field("data", description="where datasets are kept; relative to the working folder")
+    prompts: list[PromptSource] = Field(min_length=1, description="one source or a list of them")
+    models: dict[str, AnyModel] = Field(description="role -> model; a string is another role's name, or a model to run")
+    sample: SampleConfig = SampleConfig()
+    annotators: list[AnnotatorSpec] = Field(min_length=1)
+    combine: CombineConfig
+    pair: PairConfig = PairConfig()
+    filters: list[AnyFilter] = []
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        if isinstance(data.get("prompts"), Mapping):
+            data["prompts"] = [data["prompts"]]
+        if isinstance(data.get("models"), Mapping):
+            data["models"] = _resolve_aliases(dict(data["models"]))
+        if isinstance(data.get("annotators"), list):
+            data["annotators"] = [{"use": a} if isinstance(a, str) else a for a in data["annotators"]]
+            if "combine" not in data:
+                specs = [a for a in data["annotators"] if isinstance(a, Mapping) and isinstance(a.get("use"), str)]
+                data["combine"] = {"scores": {a.get("name") or a["use"]: {} for a in specs if load(a["use"]).rates}}
+            elif isinstance(data["combine"], str):
+                data["combine"] = {"scores": data["combine"]}
+        return data
+
+    @field_validator("dataset")
+    @classmethod
+    def _safe_name(cls, value: str) -> str:
+        return check_name(value, "dataset")
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        check_names(self.filters)
+        names = [a.name for a in self.annotators]
+        for name in names:
+            if names.count(name) > 1:
+                raise PairwrightError(f"two annotators are called {name!r}: give each its own `name`")
+        for needed, method in [item for f in self.filters for item in f.requires().items()]:
+            if needed not in names:
+                self.annotators.append(AnnotatorSpec(use=method, name=needed))
+                names.append(needed)
+        for name in self.combine.scores:
+            if name not in names:
+                raise PairwrightError(
+                    f"`combine` uses {name!r}, but the recipe's annotators are {', '.join(names)}{near(name, names)}"
+                )
+        return self
+
+    def built(self) -> dict[str, Annotator[Any]]:
+        """The annotators by name."""
+        return {spec.name: spec.build() for spec in self.annotators}
+
+    def role_needs(self) -> dict[str, dict[str, frozenset[str]]]:
+        """Who needs what of which role: role -> who -> what its engine must provide."""
+        needs: dict[str, dict[str, frozenset[str]]] = {"policy": {"sample": frozenset({"generate"})}}
+        for name, annotator in self.built().items():
+            for role, wants in annotator.roles().items():
+                needs.setdefault(role, {})[f"annotator {name}"] = wants
+        return needs
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply dot-path overrides such as `sample.n=8` or `annotators.0.reduction=mean`."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = difflib.get_close_matches(
+            path.name, [p.name for p in path.parent.glob("*.y*ml")] if path.parent.exists() else [], 1
+        )
+        raise PairwrightError(f"there is no recipe at {path}" + (f": did you mean {near[0]}?" if near else "")) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PairwrightError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise PairwrightError(f"cannot read the recipe {path}: {error.strerror}") from None
+    if not isinstance(data, dict):
+        raise PairwrightError(f"{path} holds no settings: `pairwright init` writes a recipe to start from")
+    if overrides:
+        _open_shorthands(data)
+    for override in overrides:
+        _override(data, override)
+    return parse_recipe(data, str(path))
+
+
+def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
+    """A checked recipe; every mistake is named with its place and, where there is one, the nearest right name."""
+    prefix: list[str] = []
+    try:
+        recipe = Recipe.model_validate(data)
+        for i, spec in enumerate(recipe.annotators):
+            prefix = ["annotators", str(i)]
+            spec.build()
+    except ValidationError as error:
+        said = dict.fromkeys(sentences(error, lambda loc: _known_keys(data, loc), prefix))
+        raise PairwrightError(f"{where}: {'; '.join(said)}") from None
+    except PairwrightError as error:
+        raise PairwrightError(f"{where}: {error}") from None
+    for role, by_whom in recipe.role_needs().items():
+        if role not in recipe.models:
+            raise PairwrightError(
+                f"{where}: the role {role!r}, which {' and '.join(by_whom)} asks, has no model: add `{role}:` under `models`"
+                + near(role, list(recipe.models))
+            )
+    return recipe
+
+
+def _resolve_aliases(models: dict[str, Any]) -> dict[str, Any]:
+    """A string is the name of another role or, failing that, of a model for the `transformers` engine."""
+    plain: dict[str, Any] = {}
+    for role, value in models.items():
+        seen = [role]
+        while isinstance(value, str) and value in models and value not in seen:
+            seen.append(value)
+            value = models[value]
+        if isinstance(value, str) and value in models:
+            raise PairwrightError(
+                f"`models`: the roles {' -> '.join([*seen, value])} name each other in a circle: give one a model"
+            )
+        plain[role] = {"engine": "transformers", "model": value} if isinstance(value, str) else value
+        if isinstance(value, Mapping) and "engine" not in value:
+            plain[role] = {"engine": "transformers", **value}
+    return plain
+
+
+def _open_shorthands(data: dict[str, Any]) -> None:
+    """Spell out what is written as a bare name, so that an override can reach into it."""
+    if isinstance(data.get("annotators"), list):
+        data["annotators"] = [{"use": a} if isinstance(a, str) else a for a in data["annotators"]]
+    if isinstance(models := data.get("models"), dict):
+        data["models"] = {r: {"model": m} if isinstance(m, str) and m not in models else m for r, m in models.items()}
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise PairwrightError(f"the override {text!r} has no '=': write it as sample.n=8")
+    *parents, last = path.split(".")
+    place: Any = data
+    for step in parents:
+        if isinstance(place, list):
+            place = place[_index(step, place, text)]
+        elif isinstance(place, dict):
+            place = place.setdefault(step, {})
+        else:
+            raise PairwrightError(f"the override {text!r} goes through {step!r}, which is not a group of settings")
+    parsed = yaml.safe_load(value)
+    if isinstance(place, list):
+        place[_index(last, place, text)] = parsed
+    elif isinstance(place, dict):
+        place[last] = parsed
+    else:
+        raise PairwrightError(f"the override {text!r} goes into a single value: give the path of a setting")
+
+
+def _index(step: str, items: list[Any], text: str) -> int:
+    names = [item.get("name") or item.get("use") if isinstance(item, dict) else item for item in items]
+    if step in names:
+        return names.index(step)
+    if step.isdigit() and int(step) < len(items):
+        return int(step)
+    raise PairwrightError(f"the override {text!r}: there is no item {step!r}; the items are {', '.join(map(str, names))}")
+
+
+def _known_keys(data: Mapping[str, Any], loc: Sequence[str]) -> list[str]:
+    """The keys that the one at `loc` could have been meant to be."""
+    section = Recipe.model_fields.get(loc[0])
+    if section is None or len(loc) == 1:
+        return list(Recipe.model_fields)
+    specs = data.get("annotators") if loc[0] == "annotators" else None
+    uses = {a if isinstance(a, str) else a.get("use") for a in specs or [] if isinstance(a, str | Mapping)}
+    return keys_of([*models_in(section.annotation), *(load(name).Config for name in available() if name in uses)])

@@ -51,11 +51,11 @@ def fit_alpha(groups: Sequence[tuple[Numbers, Numbers]]) -> float:
         return float((chars[rows, chosen] - chars[rows, rejected]).mean())
 
     def first_at_most(limit: float) -> int:
-        return bisect_left(range(GRID + 1), -limit, key=lambda step: -gap(step))
+        return bisect_left(range(GRID), -limit, key=lambda step: -gap(step))
 
     below = first_at_most(0.0)
     above = first_at_most(gap(below - 1)) if below else 0
-    best = above if below > GRID or abs(gap(above)) <= abs(gap(below)) else below
+    best = above if abs(gap(above)) <= abs(gap(below)) else below
     return best / GRID
 
 

@@ -1,7 +1,8 @@
 """The journal: an append-only log of finished requests. A restarted build replays it and pays for nothing twice.
 
-One line per answer: checksum, request key, result as JSON (arrays in base64). Every process appends to a segment of its own, so
-no two writers meet; a line torn by a crash fails its checksum and is ignored. Only successes are kept: a failure is tried again.
+One line per answer: checksum of all the rest, request key, result as JSON (arrays in base64). Every process appends to a segment
+of its own, so no two writers meet; a line torn by a crash fails its checksum and is ignored. Only successes are kept: a failure
+is tried again.
 """
 
 from __future__ import annotations
@@ -58,14 +59,15 @@ class Journal:
         return decode(json.loads(reader.read(length)))
 
     def put(self, key: str, result: Result) -> None:
-        """Append an answer. It survives a killed process at once, and a power cut after at most two seconds."""
+        """Append an answer. From the next `flush` on it survives a killed process; see `flush` for a power cut."""
         if isinstance(result, Failed) or key in self._places:
             return
         payload = json.dumps(encode(result), separators=(",", ":")).encode()
         with kind_os_errors(self.folder / "journal"):
             writer = self._writer or self._open()
             offset = writer.tell() + HEAD
-            writer.write(b"%08x %s %s\n" % (zlib.crc32(payload), key.encode(), payload))
+            line = b" %s %s\n" % (key.encode(), payload)
+            writer.write(b"%08x" % zlib.crc32(line) + line)
         self._places[key] = (len(self._segments) - 1, offset, len(payload))
 
     def flush(self) -> None:
@@ -102,9 +104,8 @@ class Journal:
         self._segments.append(path)
         with path.open("rb") as handle:
             for line in handle:
-                payload = line[HEAD:-1]
-                if line.endswith(b"\n") and line[:8] == b"%08x" % zlib.crc32(payload):
-                    self._places[line[9:33].decode()] = (segment, offset + HEAD, len(payload))
+                if line[:8] == b"%08x" % zlib.crc32(line[8:]):
+                    self._places[line[9:33].decode()] = (segment, offset + HEAD, len(line) - HEAD - 1)
                 else:
                     self.torn += 1
                 offset += len(line)

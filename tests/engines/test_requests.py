@@ -91,7 +91,10 @@ class TestKey:
 
     def test_the_order_of_labels_matters_and_the_order_of_wants_does_not(self) -> None:
         assert request_key("m", CHOOSE) != request_key("m", dataclasses.replace(CHOOSE, labels=("B", "A")))
-        one, other = frozenset(["entropy", "hidden_sum", "self_certainty"]), frozenset(["self_certainty", "hidden_sum", "entropy"])
+        one, other = (
+            frozenset(["entropy", "hidden_sum", "self_certainty"]),
+            frozenset(["self_certainty", "hidden_sum", "entropy"]),
+        )
         assert request_key("m", dataclasses.replace(SCORE, want=one)) == request_key("m", dataclasses.replace(SCORE, want=other))
 
     def test_it_stays_the_same_between_releases_or_every_journal_is_paid_for_again(self) -> None:

@@ -23,7 +23,14 @@ def table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 def prompt_row(i: int) -> dict[str, Any]:
     message = {"role": "user", "content": f"Question {i}: what's “{i}” | twice?"}
-    return {"prompt_id": digest("prompt", i), "messages": [message], "reference": None, "tags": ["sum"], "source": "s", "count": 1}
+    return {
+        "prompt_id": digest("prompt", i),
+        "messages": [message],
+        "reference": None,
+        "tags": ["sum"],
+        "source": "s",
+        "count": 1,
+    }
 
 
 def response_row(i: int, k: int) -> dict[str, Any]:

@@ -52,7 +52,10 @@ def test_a_pair_without_its_prompt_or_response_is_an_error_before_any_row(tmp_pa
     files = {"prompts": prompts(N), "responses": responses(N)}
     files[missing] = files[missing].slice(0, files[missing].num_rows - 3)
     paths = [written(tmp_path, name, rows) for name, rows in files.items()]
-    for view in (lambda: next(preference(*paths, kept([pair_row(i) for i in range(N)]))), lambda: unpaired(*paths, kept([pair_row(5)]))):
+    for view in (
+        lambda: next(preference(*paths, kept([pair_row(i) for i in range(N)]))),
+        lambda: unpaired(*paths, kept([pair_row(5)])),
+    ):
         with pytest.raises(PairwrightError, match=said):
             view()
 

@@ -1,0 +1,397 @@
+"""The command line. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pairwright import __version__
+from pairwright.errors import PairwrightError
+
+if TYPE_CHECKING:
+    from pairwright.pipelines.build import Build
+    from pairwright.storage.versions import Dataset
+
+app = typer.Typer(
+    name="pairwright",
+    help="Preference data you can audit: on-policy responses, labels, filters with reasons, versioned Parquet.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipePath = Annotated[Path, typer.Argument(help="the recipe (YAML)", metavar="RECIPE")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="settings by dot-path, e.g. sample.n=8", metavar="[KEY=VALUE]...")]
+DatasetArg = Annotated[str, typer.Argument(help="a dataset's folder, or its name below --root", metavar="DATASET")]
+Root = Annotated[Path, typer.Option(help="where datasets are kept")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one sentence on stderr and exit code 1."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: a busy neighbour else costs five times the time
+    try:
+        app()
+    except PairwrightError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept: run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="where to write the recipe")] = Path("recipe.yaml"),
+    force: Annotated[bool, typer.Option(help="overwrite a recipe that is there")] = False,
+) -> None:
+    """Write a recipe to start from."""
+    from importlib.resources import files
+
+    from pairwright.files import write_text
+
+    if path.exists() and not force:
+        raise PairwrightError(f"{path} is there already: choose another name, or say --force to overwrite it")
+    write_text(path, (files("pairwright.flows") / "starter.yaml").read_text(encoding="utf-8"))
+    print(f"wrote {path}. Next: pairwright check {path}; pairwright build {path}")
+
+
+@app.command()
+def check(
+    recipe: Annotated[Path | None, typer.Argument(help="a recipe to check too", metavar="[RECIPE]")] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Say what works on this machine and what to do about the rest."""
+    from pairwright.flows import screen
+    from pairwright.pipelines.checks import run_checks
+    from pairwright.pipelines.recipe import load_recipe
+
+    found = run_checks(load_recipe(recipe, overrides or []) if recipe else None)
+    if as_json:
+        _json([vars(c) if hasattr(c, "__dict__") else _fields(c) for c in found])
+    else:
+        rows = [(c.state, c.name, c.detail, c.fix or "") for c in found]
+        screen.table("", ("state", "what", "found", "do"), rows)
+    if any(c.state == "fail" for c in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def estimate(recipe: RecipePath, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Tokens, time and memory of a build, before any model is loaded."""
+    from pairwright.pipelines.estimate import estimate as estimated
+
+    result = estimated(_build(recipe, overrides))
+    if as_json:
+        _json(_fields(result))
+    else:
+        _show_estimate(result)
+
+
+@app.command()
+def preview(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    prompts: Annotated[int, typer.Option(help="how many prompts")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Build a few prompts and show their pairs; no version is made, and the work counts for the build that follows."""
+    from pairwright.flows import screen
+    from pairwright.pipelines.preview import preview as previewed
+
+    build = _build(recipe, overrides)
+    with screen.BarProgress().shown() as build.progress:
+        rows, dropped = previewed(build, prompts)
+    if as_json:
+        _json({"pairs": rows, "dropped": dropped})
+        return
+    for row in rows:
+        screen.pair(row)
+        if not row["keep"]:
+            screen.out.print(f"dropped by {row['dropped_by']}: {row['reason']}", style="yellow", highlight=False)
+    for prompt_id, reason in dropped.items():
+        screen.out.print(f"prompt {prompt_id} gives no pair: {reason}", style="yellow", highlight=False)
+
+
+@app.command()
+def build(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run and what it would cost; do nothing")] = False,
+    force: Annotated[bool, typer.Option("--force", help="make a version even if it would equal the latest")] = False,
+    prefect: Annotated[bool | None, typer.Option(help="run as a Prefect flow; default: if a Prefect API is configured")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a new version of the recipe's dataset. Run it again after a crash: it goes on where it stopped."""
+    from pairwright.flows import screen
+
+    made = _build(recipe, overrides)
+    if dry_run:
+        from pairwright.pipelines.estimate import estimate as estimated
+        from pairwright.pipelines.explain import explain as explained
+
+        _show_plan(explained(made))
+        _show_estimate(estimated(made))
+        return
+    from pairwright.flows.prefect_env import api_configured
+
+    if prefect if prefect is not None else api_configured():
+        from pairwright.flows.prefect_flow import run_build
+
+        result = run_build(recipe, list(overrides or []), force)
+    else:
+        with screen.BarProgress().shown() as made.progress:
+            result = made.run(force)
+    manifest = made.dataset.manifest(result.version)
+    path = made.dataset.path(result.version)
+    if as_json:
+        _json({"version": result.version, "new": result.new, "path": str(path), "logical_hash": manifest.logical_hash})
+        return
+    if result.new:
+        screen.funnel(f"{made.recipe.dataset} version {result.version}", manifest.accounting)
+        print(f"\n{manifest.rows('preference')} preference rows in {path}")
+    else:
+        print(f"nothing to do: {path} is already what this recipe comes to (--force makes a new version anyway)")
+
+
+@app.command()
+def explain(
+    target: Annotated[str, typer.Argument(help="a recipe, or a dataset", metavar="RECIPE|DATASET")],
+    overrides: Overrides = None,
+    version: Annotated[int | None, typer.Option(help="a version of the dataset; default: the latest")] = None,
+    root: Root = Path("data"),
+    as_json: Json = False,
+) -> None:
+    """For a recipe: what would run again, and why. For a dataset: where each row went, stage by stage."""
+    from pairwright.flows import screen
+
+    if Path(target).suffix in (".yaml", ".yml"):
+        from pairwright.pipelines.explain import explain as explained
+
+        plans = explained(_build(Path(target), overrides))
+        if as_json:
+            _json([_fields(p) for p in plans])
+        else:
+            _show_plan(plans)
+        return
+    dataset = _dataset(target, root)
+    n = _latest(dataset) if version is None else version
+    manifest = dataset.manifest(n)
+    if as_json:
+        _json([a.model_dump() for a in manifest.accounting])
+    else:
+        screen.funnel(f"{dataset.name} version {n}, made {manifest.created}", manifest.accounting)
+
+
+@app.command()
+def query(
+    dataset: DatasetArg,
+    sql: Annotated[str, typer.Argument(help="SQL over preference, pairs, responses, annotations, ... (T_all, T_at(v))")],
+    version: Annotated[int | None, typer.Option(help="what the plain names mean; default: the latest")] = None,
+    root: Root = Path("data"),
+    as_json: Json = False,
+) -> None:
+    """Ask a dataset in SQL (DuckDB)."""
+    import duckdb
+
+    from pairwright.flows import screen
+    from pairwright.storage.catalog import connect
+
+    with connect(_dataset(dataset, root), version) as con:
+        try:
+            found = con.execute(sql)
+            columns = [c[0] for c in found.description or []]
+            rows = found.fetchall()
+        except duckdb.Error as error:
+            raise PairwrightError(f"DuckDB says: {' '.join(str(error).split())}") from None
+    if as_json:
+        _json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        screen.table("", columns, rows)
+
+
+@app.command()
+def versions(
+    dataset: DatasetArg,
+    root: Root = Path("data"),
+    verify: Annotated[bool, typer.Option("--verify", help="read every file again and compare it with the manifest")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the versions of a dataset; a version that differs from its manifest is named."""
+    from pairwright.flows import screen
+
+    found = _dataset(dataset, root)
+    manifests = {n: found.manifest(n) for n in found.versions()}
+    problems = {n: found.verify(n, deep=verify) for n in manifests}
+    columns = ("version", "created", "prompts", "responses", "pairs", "preference", "logical hash", "state")
+    rows = [
+        (n, m.created, *(m.rows(t) for t in ("prompts", "responses", "pairs", "preference")), m.logical_hash[:12],
+         "differs from its manifest" if problems[n] else "verified" if verify else "ok")
+        for n, m in manifests.items()
+    ]  # fmt: skip
+    if as_json:
+        _json([dict(zip(columns, row, strict=True)) | {"problems": problems[row[0]]} for row in rows])
+    else:
+        screen.table(f"{found.folder}", columns, rows)
+        for n, sentences in problems.items():
+            for sentence in sentences:
+                print(f"version {n}: {sentence}; restore it, or delete the folder {found.path(n)}", file=sys.stderr)
+    if any(problems.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(
+    dataset: DatasetArg,
+    before: Annotated[int, typer.Argument(help="the older version")],
+    after: Annotated[int, typer.Argument(help="the newer version")],
+    root: Root = Path("data"),
+    as_json: Json = False,
+) -> None:
+    """Say what changed between two versions: settings, prompts, responses, pairs, and which filter changed its mind."""
+    from pairwright.storage.catalog import diff as compared
+
+    found = compared(_dataset(dataset, root), before, after)
+    if as_json:
+        _json(
+            {name: getattr(found, name).to_pylist() for name in ("added", "removed", "changed", "flips")}
+            | {name: vars(getattr(found, name)) for name in ("prompts", "responses", "annotators")}
+            | {"recipe": found.recipe}
+        )
+        return
+    from pairwright.flows import screen
+
+    screen.table(
+        "settings",
+        ("setting", f"version {before}", f"version {after}"),
+        [(k, str(a), str(b)) for k, (a, b) in found.recipe.items()],
+    )
+    deltas = [(name, getattr(found, name).added, getattr(found, name).removed) for name in ("prompts", "responses", "annotators")]
+    deltas += [("pairs", found.added.num_rows, found.removed.num_rows)]
+    screen.table("\nrows", ("what", "added", "removed"), deltas)
+    print(f"\n{found.changed.num_rows} prompts have other pairs; {found.flips.num_rows} pairs are kept in one version only")
+    for row in found.flips.slice(0, 10).to_pylist():
+        print(f"  pair {row['pair_id']}: kept {row['keep_before']} -> {row['keep_after']}: {row['reason']}")
+
+
+@app.command()
+def show(
+    dataset: DatasetArg,
+    prompt: Annotated[str | None, typer.Argument(help="a prompt id, or its beginning; default: the first")] = None,
+    version: Annotated[int | None, typer.Option(help="default: the latest")] = None,
+    root: Root = Path("data"),
+    as_json: Json = False,
+) -> None:
+    """Show one prompt with its responses, their scores and its pairs."""
+    from pairwright.flows.show import one_prompt, print_prompt
+
+    found = one_prompt(_dataset(dataset, root), prompt, version)
+    if as_json:
+        _json(found)
+    else:
+        print_prompt(found)
+
+
+@app.command()
+def serve(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    cron: Annotated[str, typer.Option(help='when to build, e.g. "0 2 * * *"')] = "0 2 * * *",
+    name: Annotated[str | None, typer.Option(help="the deployment's name; default: the dataset's")] = None,
+) -> None:
+    """Build on a schedule with Prefect, until stopped. Each run makes a version if there is anything new."""
+    _build(recipe, overrides).check()
+    from pairwright.flows.prefect_flow import serve as served
+
+    served(recipe, cron, list(overrides or []), name)
+
+
+@app.command()
+def schema() -> None:
+    """Print the recipe's JSON Schema, for editors."""
+    from pairwright.pipelines.recipe import Recipe
+
+    _json(Recipe.model_json_schema())
+
+
+@app.command()
+def annotators(as_json: Json = False) -> None:
+    """List the annotators that are installed and the package each comes from."""
+    from pairwright.annotators.registry import available
+    from pairwright.flows import screen
+
+    if as_json:
+        _json(available())
+    else:
+        screen.table("", ("annotator", "package"), list(available().items()))
+
+
+def _build(recipe: Path, overrides: list[str] | None) -> Build:
+    from pairwright.pipelines.build import Build
+    from pairwright.pipelines.recipe import load_recipe
+
+    return Build(load_recipe(recipe, overrides or []), recipe.resolve().parent)
+
+
+def _dataset(text: str, root: Path) -> Dataset:
+    from pairwright.storage.versions import Dataset
+
+    folder = Path(text)
+    found = (
+        Dataset(folder.parent, folder.name) if len(folder.parts) > 1 or (folder.is_dir() and folder.name) else Dataset(root, text)
+    )
+    if not found.folder.is_dir():
+        raise PairwrightError(f"there is no dataset at {found.folder}: give its folder, or its name and --root")
+    return found
+
+
+def _latest(dataset: Dataset) -> int:
+    latest = dataset.latest()
+    if latest is None:
+        raise PairwrightError(f"{dataset.folder} has no version yet: build one first")
+    return latest
+
+
+def _fields(value: Any) -> Any:
+    import dataclasses
+
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str))
+
+
+def _show_plan(plans: Any) -> None:
+    from pairwright.flows import screen
+
+    screen.table(
+        "plan", ("stage", "total", "done", "to do", "why"), [(p.stage, p.total, p.done, p.missing, p.why) for p in plans]
+    )
+
+
+def _show_estimate(found: Any) -> None:
+    from pairwright.flows import screen
+
+    columns, rows = found.rows()
+    screen.table("\nestimate", columns, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sample_tables import commit, pair_row
+
+from pairwright.storage.manifest import LABELS_ABSOLUTE, LABELS_RELATIVE, StageAccount
+from pairwright.storage.versions import Dataset
+
+
+def front(path: Path) -> dict[str, Any]:
+    """The YAML above a README.md's text."""
+    _, head, _ = path.read_text().split("---\n", 2)
+    return yaml.safe_load(head)
+
+
+def default(configs: list[dict[str, Any]]) -> list[str]:
+    return [config["config_name"] for config in configs if config.get("default")]
+
+
+def test_a_versions_card_has_a_config_a_table_with_preference_as_default(dataset: Dataset) -> None:
+    commit(dataset)
+    meta = front(dataset.path(1) / "README.md")
+    files = {config["config_name"]: config["data_files"] for config in meta["configs"]}
+    assert files == {name: [{"split": "train", "path": f"{name}/train-*"}] for name in dataset.tables(1)}
+    assert default(meta["configs"]) == ["preference"]
+    assert meta["license"] == "apache-2.0" and meta["size_categories"] == ["n<1K"]
+    assert meta["tags"] == ["preference", "dpo", "synthetic", "on-policy"]
+    assert meta["task_categories"] == ["text-generation"]
+
+
+def test_the_datasets_card_names_the_latest_version_and_every_one(dataset: Dataset) -> None:
+    commit(dataset)
+    commit(dataset)
+    configs = front(dataset.folder / "README.md")["configs"]
+    paths = {config["config_name"]: config["data_files"][0]["path"] for config in configs}
+    assert default(configs) == ["preference"]
+    assert paths["preference"] == paths["v2-preference"] == "version=2/preference/train-*"
+    assert paths["v1-pairs"] == "version=1/pairs/train-*"
+    assert len(configs) == len(paths) == 18
+
+
+def test_the_card_tells_what_became_of_the_rows_and_who_judged(dataset: Dataset) -> None:
+    account = StageAccount(stage="pair", unit="prompt", rows_in=9, rows_out=4, dropped={"tie | draw": 3, "no_score": 2})
+    commit(
+        dataset,
+        accounting=[account],
+        models={"policy": {"label": "small-1", "fingerprint": "abc"}, "judge": {"label": "big"}},
+        recipe={"annotators": {"ratio": {"method": "density_ratio"}, "length": {}}},
+    )
+    text = (dataset.path(1) / "README.md").read_text()
+    assert "| pair | prompt | 9 | 4 | tie \\| draw: 3, no_score: 2 |\n" in text
+    assert "| policy | small-1 | abc |\n| judge | big |  |\n" in text
+    assert "Annotators: ratio, length." in text
+    assert dataset.manifest(1).logical_hash in text
+
+
+@pytest.mark.parametrize("annotators", [["ratio"], [{"name": "ratio", "method": "x"}], [{"method": "ratio"}], {"ratio": None}])
+def test_a_recipe_may_list_its_annotators_in_several_ways(dataset: Dataset, annotators: Any) -> None:
+    commit(dataset, recipe={"annotators": annotators})
+    assert "Annotators: ratio." in (dataset.path(1) / "README.md").read_text()
+
+
+def test_it_is_always_said_whether_unpaired_labels_are_absolute(dataset: Dataset) -> None:
+    commit(dataset)
+    commit(dataset, notes=[LABELS_ABSOLUTE])
+    commit(dataset, notes=[LABELS_RELATIVE])
+    assert [dataset.manifest(n).notes for n in (1, 2, 3)] == [[LABELS_RELATIVE], [LABELS_ABSOLUTE], [LABELS_RELATIVE]]
+    for n in (1, 2, 3):
+        assert f"- {dataset.manifest(n).notes[0]}\n" in (dataset.path(n) / "README.md").read_text()
+
+
+def test_datasets_loads_a_version_and_the_dataset_without_mixing_versions(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for offline in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(offline, "1")
+    from datasets import load_dataset
+
+    commit(dataset, n=4)
+    commit(dataset, n=7, pairs=[pair_row(i, dropped_by="length") for i in range(3)])
+    commit(dataset, n=6)
+
+    def load(folder: Path, *name: str) -> Any:
+        loaded = load_dataset(str(folder), *name, cache_dir=str(tmp_path / "cache"))
+        assert list(loaded) == ["train"]
+        return loaded["train"]
+
+    row = load(dataset.path(1), "preference")[2]
+    assert row["prompt"] == [{"role": "user", "content": "Question 2: what's “2” | twice?"}]
+    assert row["chosen"] == [{"role": "assistant", "content": "Answer 0 to 2.\n"}]
+    assert load(dataset.path(1)).num_rows == 4
+    assert load(dataset.folder).num_rows == load(dataset.folder, "preference").num_rows == 6
+    assert load(dataset.folder, "v1-preference").num_rows == 4
+    empty = load(dataset.folder, "v2-unpaired")
+    assert empty.num_rows == 0 and "completion" in empty.column_names
+    for table in dataset.tables(3):
+        assert load(dataset.path(3), table).num_rows == dataset.manifest(3).rows(table)

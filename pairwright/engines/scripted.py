@@ -11,6 +11,7 @@ import functools
 import random
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -76,6 +77,7 @@ class ScriptedModel(ModelConfig):
     window: int = Field(default=64, ge=1)
     batch: int = Field(default=8, ge=1)  # requests answered in one step
     delay_s: float = Field(default=0, ge=0)  # seconds a step takes
+    spent_file: str | None = None  # every step first appends the tokens it is about to spend: the file outlives the process
     faults: Faults = Faults()
 
     provides: ClassVar[frozenset[str]] = frozenset({"generate", "score", "choose", "hidden_sum", "entropy", "self_certainty"})
@@ -84,7 +86,7 @@ class ScriptedModel(ModelConfig):
     def fingerprint(self) -> str:
         """A hash of what answers depend on: neither speed nor how often the engine dies."""
         deaths = {"die_after", "die_twice", "oom_over"}
-        return digest(self.model_dump(exclude={"window": True, "batch": True, "delay_s": True, "faults": deaths}))
+        return digest(self.model_dump(exclude={**dict.fromkeys(("window", "batch", "delay_s", "spent_file"), True), "faults": deaths}))
 
     def load(self) -> ScriptedEngine:
         """Loads nothing."""
@@ -128,8 +130,11 @@ class ScriptedEngine(Engine):
             return []
         if self._death is not None and self._answered >= self._death:
             self.config.die()
-        time.sleep(self.config.delay_s)
         answers = self._halving([self._draw() for _ in range(min(self.config.batch, len(self._pending)))])
+        if self.config.spent_file is not None:
+            with Path(self.config.spent_file).open("a") as spent:
+                spent.write(f"{sum(result.usage.tokens for _, result in answers)}\n")
+        time.sleep(self.config.delay_s)
         self._answered += len(answers)
         return answers
 

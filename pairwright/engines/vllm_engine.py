@@ -261,9 +261,9 @@ def _forwarded(flight: _Flight, out: Any) -> float:
 class _Rows:
     """Reads the log-probabilities of scored ids out of vLLM's tables.
 
-    Row i of a table belongs to prompt token i + 1. Rows of tokens found in the prefix cache are never written: with C cached tokens
-    the first sound row is that of token C + 1. When the cache reaches into the scored ids (two responses that begin alike, the
-    same request twice) the swallowed rows are those of an earlier request with the same beginning, which is remembered here.
+    Row i of a table belongs to prompt token i + 1. Rows of tokens found in the prefix cache are never written: with C cached
+    tokens the first sound row is that of token C + 1. When the cache reaches into the scored ids (two responses that begin alike,
+    the same request twice) the swallowed rows are those of an earlier request with the same beginning, remembered here.
     """
 
     def __init__(self) -> None:
@@ -335,9 +335,15 @@ def _load(config: VllmModel, folder: str) -> Any:
         return LLM(folder, **settings).llm_engine
     except Exception as error:
         raise EngineError(
-            f"vLLM cannot load {config.label()} ({type(error).__name__}: {error}): lower `max_length` or `max_num_seqs`, "
+            f"vLLM cannot load {config.label()} ({_reason(error)}): lower `max_length` or `max_num_seqs`, "
             f"change `{'kv_gib' if cpu else 'gpu_memory'}`, or set `engine: transformers`"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The line of `error` that says something."""
+    lines = [line.strip().removeprefix("Value error, ") for line in str(error).splitlines()]
+    return next((line[:200] for line in lines if line and "validation error" not in line), type(error).__name__)
 
 
 @contextlib.contextmanager

@@ -72,6 +72,8 @@ def kind_os_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise PairwrightError(f"cannot write to {path.parent}: make it writable or choose another `root`") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP):
+            raise PairwrightError(f"cannot make the folder {path.parent} ({error.strerror}): choose another `root`") from error
         raise
 
 

@@ -86,7 +86,9 @@ class ScriptedModel(ModelConfig):
     def fingerprint(self) -> str:
         """A hash of what answers depend on: neither speed nor how often the engine dies."""
         deaths = {"die_after", "die_twice", "oom_over"}
-        return digest(self.model_dump(exclude={**dict.fromkeys(("window", "batch", "delay_s", "spent_file"), True), "faults": deaths}))
+        return digest(
+            self.model_dump(exclude={**dict.fromkeys(("window", "batch", "delay_s", "spent_file"), True), "faults": deaths})
+        )
 
     def load(self) -> ScriptedEngine:
         """Loads nothing."""
@@ -241,7 +243,7 @@ def _generate(model: ScriptedModel, request: Generate) -> Generated:
     given = sum(len(word_ids(turn.content)) for turn in request.prompt) + len(request.prefix_ids)
     generated = sum(len(c.token_ids or ()) for c in made)
     total = given + generated
-    return Generated(made, Usage(tokens=total, forwarded=total, generated=generated, seconds=model.delay_s))
+    return Generated(made, Usage(tokens=total, forwarded=total, generated=generated, seconds=model.delay_s / model.batch))
 
 
 def _complete(model: ScriptedModel, request: Generate, seed: str, index: int) -> Completion:
@@ -289,7 +291,7 @@ def _score(model: ScriptedModel, request: Score) -> Result:
         extra["hidden_sum"] = np.stack(states).sum(axis=1).astype(np.float32)
     total = sum(len(word_ids(turn.content)) for turn in request.context) + len(token_ids)
     logprobs = _broken(model, request, _logprobs(model, context, ids))
-    return Scored(token_ids, logprobs, **extra, usage=Usage(total, total, seconds=model.delay_s))
+    return Scored(token_ids, logprobs, **extra, usage=Usage(total, total, seconds=model.delay_s / model.batch))
 
 
 def _choose(model: ScriptedModel, request: Choose) -> Result:
@@ -299,4 +301,4 @@ def _choose(model: ScriptedModel, request: Choose) -> Result:
     weights = np.exp(_logprobs(model, request.prompt, _array(firsts)).astype(np.float64))
     logprobs = _broken(model, request, np.log(0.9 * weights / weights.sum()).astype(np.float32))
     total = sum(len(word_ids(turn.content)) for turn in request.prompt) + 1
-    return Chosen(tuple(logprobs.tolist()), Usage(total, total, 1, model.delay_s))
+    return Chosen(tuple(logprobs.tolist()), Usage(total, total, 1, model.delay_s / model.batch))

@@ -134,7 +134,7 @@ class TransformersEngine(Engine):
             targets = self.scoring[ticket][1]
             context = targets[0].context
             fresh = sum(len(t.ids) for t in targets) + (0 if context == previous else len(context) // 2)
-            if batch and tokens + fresh > 4 * self.scorer.budget and context != previous:
+            if batch and tokens + fresh > self.scorer.budget and context != previous:
                 break
             batch.append(ticket)
             previous, tokens = context, tokens + fresh

@@ -46,6 +46,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.schedules import CronSchedule  # noqa: E402
 from prefect.deployments.runner import EntrypointType  # noqa: E402
 from prefect.futures import wait  # noqa: E402
+from prefect.settings import get_current_settings  # noqa: E402
 from prefect.states import Failed, State  # noqa: E402
 
 Settings = dict[str, Any]  # a checked recipe as plain JSON, with only what was set
@@ -304,5 +305,6 @@ def _reachable() -> Iterator[None]:
         if "Failed to reach API" not in str(error):
             raise
         raise PairwrightError(
-            f"{error}: start it with `prefect server start`, correct or unset PREFECT_API_URL, or build with --no-prefect"
+            f"the Prefect API at {get_current_settings().api.url} does not answer: start it with `prefect server start`, "
+            "correct or unset PREFECT_API_URL, or build with --no-prefect"
         ) from None

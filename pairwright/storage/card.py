@@ -1,4 +1,8 @@
-"""The README.md of a version and of a dataset: front matter that `datasets` reads, then a page for people."""
+"""The README.md of a version and of a dataset: front matter that `datasets` reads, then a page for people.
+
+A table without rows gets no config: `load_dataset` cannot make an empty split and would fail with a riddle; DuckDB and
+pandas read its file all the same.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "1
 
 def version_card(manifest: Manifest) -> str:
     """The README.md of one version: a config per table."""
-    configs = [_config(table, f"{table}/train-*") for table in manifest.tables()]
+    configs = [_config(table, f"{table}/train-*") for table in _loadable(manifest)]
     body = _template("card.md").render(name=manifest.dataset, m=manifest, annotators=_annotators(manifest.recipe))
     return _front(manifest, configs) + body
 
@@ -26,9 +30,15 @@ def version_card(manifest: Manifest) -> str:
 def dataset_card(name: str, manifests: Sequence[Manifest]) -> str:
     """The README.md above all versions: `<table>` is the latest version's, `v<n>-<table>` is that of version n."""
     latest = manifests[-1]
-    configs = [_config(table, f"version={latest.version}/{table}/train-*") for table in latest.tables()]
-    configs += [_config(f"v{m.version}-{t}", f"version={m.version}/{t}/train-*") for m in reversed(manifests) for t in m.tables()]
+    configs = [_config(table, f"version={latest.version}/{table}/train-*") for table in _loadable(latest)]
+    configs += [
+        _config(f"v{m.version}-{t}", f"version={m.version}/{t}/train-*") for m in reversed(manifests) for t in _loadable(m)
+    ]
     return _front(latest, configs) + _template("dataset_card.md").render(name=name, manifests=manifests)
+
+
+def _loadable(manifest: Manifest) -> list[str]:
+    return [table for table in manifest.tables() if manifest.rows(table)]
 
 
 def _config(name: str, path: str) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import duckdb
+import pyarrow.parquet as pq
+
 from pairwright.ids import digest
 from pairwright.storage import sql
 
@@ -40,25 +43,22 @@ def exact_hash(tables: Mapping[str, Sequence[Path]]) -> str:
 
 
 def _hash(kind: str, parts: Mapping[str, tuple[Sequence[Path], Sequence[str]]]) -> str:
-    return digest(
-        kind, {name: [list(columns), f"{_sum(paths, columns):032x}"] for name, (paths, columns) in parts.items() if paths}
-    )
+    with sql.open_memory() as con:
+        sums = {name: [list(columns), f"{_sum(con, paths, columns):032x}"] for name, (paths, columns) in parts.items() if paths}
+    return digest(kind, sums)
 
 
 def _columns(paths: Sequence[Path]) -> tuple[str, ...]:
-    with sql.open_memory() as con:
-        described = con.execute(f"DESCRIBE SELECT * FROM {sql.parquet(paths)}").fetchall() if paths else []
-    return tuple(sorted(row[0] for row in described if row[0] not in COST))
+    return tuple(sorted({name for path in paths for name in pq.read_schema(path).names} - COST))
 
 
-def _sum(paths: Sequence[Path], columns: Sequence[str]) -> int:
+def _sum(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], columns: Sequence[str]) -> int:
     """The sum of the rows' MD5 sums modulo 2**128, added as two halves so that no sum overflows."""
     names = ", ".join(f'"{name}"' for name in columns)
-    with sql.open_memory() as con:
-        high, low = con.execute(
-            f"""
-            SELECT coalesce(sum(('0x' || sum[1:16])::UBIGINT), 0), coalesce(sum(('0x' || sum[17:32])::UBIGINT), 0)
-            FROM (SELECT md5(json_array({names})::VARCHAR) AS sum FROM {sql.parquet(paths)})
-            """
-        ).fetchall()[0]
+    query = f"""
+        SELECT coalesce(sum(('0x' || sum[1:16])::UBIGINT), 0), coalesce(sum(('0x' || sum[17:32])::UBIGINT), 0)
+        FROM (SELECT md5(json_array({names})::VARCHAR) AS sum FROM {sql.parquet(paths)})
+    """
+    with sql.kind_errors(paths):
+        high, low = con.execute(query).fetchall()[0]
     return ((int(high) << 64) + int(low)) % (1 << 128)

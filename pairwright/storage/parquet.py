@@ -20,7 +20,9 @@ FREE_TEXT = frozenset({"content", "detail", "raw", "reference", "text"})
 
 
 def write_table(path: Path, rows: Rows, schema: pa.Schema, row_group: int = ROW_GROUP) -> int:
-    """Write `rows` to `path`, whole or not at all, and return how many there were. Holds about one row group in memory.
+    """Write `rows` to `path`, whole or not at all, and return how many there were.
+
+    Holds about one row group in memory. No rows still make a file with the schema.
 
     Raises KeyError if a column of `schema` is missing and pa.ArrowInvalid if a value does not fit its type.
     """
@@ -70,7 +72,7 @@ def tables(rows: Rows) -> Iterator[pa.Table]:
 
 
 def _regroup(rows: Rows, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
-    """Tables of whole row groups, at last what is left; never nothing, so that no rows still make a file with a schema."""
+    """Tables of whole row groups, at last what is left. Never an empty one: `datasets` cannot read an empty row group."""
     held = schema.empty_table()
     for table in tables(rows):
         held = pa.concat_tables([held, cast(table, schema)])
@@ -78,7 +80,8 @@ def _regroup(rows: Rows, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
         if whole:
             yield held.slice(0, whole)
             held = held.slice(whole)
-    yield held
+    if held.num_rows:
+        yield held
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

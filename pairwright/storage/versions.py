@@ -186,7 +186,10 @@ class Staging:
                 "files": self._entries(tables, self.dataset.seals(manifest.parents)),
                 "logical_hash": hashing.logical_hash(tables),
                 "exact_hash": hashing.exact_hash(tables),
-                "notes": manifest.notes if LABELS_ABSOLUTE in manifest.notes else [*manifest.notes, LABELS_RELATIVE],
+                "notes": [
+                    *manifest.notes,
+                    *([] if {LABELS_ABSOLUTE, LABELS_RELATIVE} & {*manifest.notes} else [LABELS_RELATIVE]),
+                ],
             }
             n = self._rename(manifest.model_copy(update=filled))
         self.dataset.write_card()

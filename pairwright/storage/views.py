@@ -99,7 +99,7 @@ def _joined(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Table)
     if "keep" in pairs.column_names and not pc.all(pairs["keep"], min_count=0).as_py():
         raise ValueError("only kept pairs can be published")
     wanted = ["pair_id", "prompt_id", "chosen_id", "rejected_id", "score_chosen", "score_rejected", "margin"]
-    with sql.open_memory(memory_limit=MEMORY, threads=2) as con:
+    with sql.kind_errors([*prompts, *responses]), sql.open_memory(memory_limit=MEMORY, threads=2) as con:
         con.register("kept", pairs.select(wanted).append_column("n", pa.array(range(pairs.num_rows), pa.int64())))
         con.execute(f"CREATE TEMP VIEW prompts AS SELECT prompt_id, messages FROM {sql.parquet(prompts)}")
         con.execute(

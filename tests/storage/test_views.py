@@ -76,7 +76,7 @@ def test_a_response_or_pair_that_stands_twice_is_an_error_not_two_rows(tmp_path:
     twice = written(tmp_path, "twice", pa.concat_tables([responses(N), responses(1)]))
     with pytest.raises(PairwrightError, match="found 2 times"):
         next(preference(files[0], twice, kept([pair_row(0)])))
-    with pytest.raises(PairwrightError, match="needs pair .* found 2 times"):
+    with pytest.raises(PairwrightError, match=r"needs pair .* found 2 times"):
         next(preference(*files, kept([pair_row(0), pair_row(0)])))
 
 

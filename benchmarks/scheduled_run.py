@@ -1,9 +1,10 @@
-"""Does a schedule really build? Serve a recipe every minute, with a Prefect home of its own, until its first version is there.
+"""Does a schedule really build? Start a Prefect server, serve a recipe every minute, and wait for the dataset's first version.
 
     python benchmarks/scheduled_run.py
 
-Takes up to three minutes and needs no model, no network and no server. Prints how long each thing took, what the version holds,
-and whether a process was left over; exits with 1 if no version came, or if a process stayed.
+Takes two to three minutes and needs no model and no network; everything, Prefect's home too, lies in a temporary folder. Prints how
+long each thing took, what the version holds and what the served process said; exits with 1 if no version came, or if a process
+was left over.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -24,7 +28,6 @@ from pairwright.storage.versions import Dataset
 WAIT_S = 150
 RECIPE = """
 dataset: scheduled
-root: data
 prompts: {source: jsonl, path: prompts.jsonl}
 models:
   policy: {engine: scripted}
@@ -36,63 +39,84 @@ annotators: [density_ratio]
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder, port = Path(name), free_port()
         (folder / "recipe.yaml").write_text(RECIPE)
         (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"What is {i} + {i}?"}) + "\n" for i in range(50)))
-        started = time.time()
-        server = serve(folder)
-        family: dict[int, psutil.Process] = {}
+        env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+        env |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "DO_NOT_TRACK": "1"}
+        env |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PYTHONUNBUFFERED": "1"}
+        dataset = Dataset(folder / "data", "scheduled")
+        processes: list[subprocess.Popen[bytes]] = []
+        seen: dict[int, psutil.Process] = {}
+
+        def start(log: str, module: str, *args: str) -> None:
+            with (folder / log).open("wb") as out:
+                command = [sys.executable, "-m", module, *args]
+                processes.append(subprocess.Popen(command, cwd=folder, env=env, stdout=out, stderr=out, start_new_session=True))
+
         try:
-            version = wait_for_version(Dataset(folder / "data", "scheduled"), server, family)
+            start("server.log", "prefect", "server", "start", "--port", str(port))
+            server_s = wait_until(lambda: answers(f"{env['PREFECT_API_URL']}/health"), processes, seen)
+            start("serve.log", "pairwright.flows.cli", "serve", "recipe.yaml", "--cron", "* * * * *")
+            version_s = wait_until(lambda: dataset.latest() is not None, processes, seen)
+            finished_s = wait_until(lambda: "Finished in state" in (folder / "serve.log").read_text(), processes, seen, 20)
         finally:
-            left = stop(server, family)
-        said = (folder / "log").read_text()
-        if version is None:
-            print(f"no version after {WAIT_S} s; the log ends in:\n{said[-3000:]}")
-            return 1
-        manifest = Dataset(folder / "data", "scheduled").manifest(version)
-        print(f"version {version} was there {time.time() - started:.0f} s after the start: {manifest.rows('preference')} pairs")
-        print(f"paid: {manifest.cost['this build: sample']['run']:.0f} requests for responses")
-        print(f"processes left over: {left or 'none'}")
-        print(f"lines in the log: {len(said.splitlines())}\n{said}")
-        return 1 if left else 0
+            left = stop(processes[::-1], seen)
+        said = (folder / "serve.log").read_text()
+        print(f"the server answered after {server_s} s; version 1 came {version_s} s later, the flow's end {finished_s} s after that")
+        if version_s is not None:
+            manifest = dataset.manifest(1)
+            paid = manifest.cost["this build: sample"]["run"]
+            print(f"version 1: {manifest.rows('preference')} pairs of 50 prompts; {paid:.0f} requests for responses were paid for")
+        print(f"processes left over: {', '.join(left) or 'none'}\nwhat the served process said:\n{said[-4000:]}")
+        return 0 if version_s is not None and not left else 1
 
 
-def serve(folder: Path) -> subprocess.Popen[bytes]:
-    """`pairwright serve` in `folder`, with nothing of the user's own Prefect in sight."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    env |= {"PREFECT_HOME": str(folder / "prefect"), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "pairwright.flows.cli", "serve", "recipe.yaml", "--cron", "* * * * *"]
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
-def wait_for_version(dataset: Dataset, server: subprocess.Popen[bytes], family: dict[int, psutil.Process]) -> int | None:
-    """The first version's number, or None if it does not come in time; notes every process the server starts meanwhile."""
-    ends = time.time() + WAIT_S
-    while time.time() < ends and server.poll() is None:
-        family.update({p.pid: p for p in psutil.Process(server.pid).children(recursive=True)})
-        if (version := dataset.latest()) is not None:
-            return version
+def answers(url: str) -> bool:
+    """Does the server say that it is well?"""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+def wait_until(
+    true: Callable[[], bool], processes: Sequence[subprocess.Popen[bytes]], seen: dict[int, psutil.Process], wait_s: float = WAIT_S
+) -> float | None:
+    """The seconds until `true`, or None if it does not come or a process ends; notes every process that was started meanwhile."""
+    started = time.monotonic()
+    while time.monotonic() - started < wait_s and all(p.poll() is None for p in processes):
+        for process in processes:
+            seen.update({p.pid: p for p in psutil.Process(process.pid).children(recursive=True)})
+        if true():
+            return round(time.monotonic() - started, 1)
         time.sleep(0.5)
     return None
 
 
-def stop(server: subprocess.Popen[bytes], family: dict[int, psutil.Process]) -> list[str]:
-    """Ask twice, then insist; returns what still ran 20 seconds after the server was gone, and ends that too."""
-    for sign in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-        server.send_signal(sign)
-        try:
-            server.wait(15)
-        except subprocess.TimeoutExpired:
-            print(f"did not stop on {sign.name}")
-            continue
-        break
-    _, alive = psutil.wait_procs(list(family.values()), timeout=20)
-    names = [" ".join(p.cmdline())[:100] for p in alive if p.is_running()]
-    for process in alive:
-        process.kill()
-    return names
+def stop(processes: Sequence[subprocess.Popen[bytes]], seen: dict[int, psutil.Process]) -> list[str]:
+    """Ask each twice, then insist; returns which of the processes they started lived on, and ends those."""
+    for process in processes:
+        for sign in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            process.send_signal(sign)
+            try:
+                process.wait(15)
+                break
+            except subprocess.TimeoutExpired:
+                print(f"{process.args[2]} {process.args[3]} did not end within 15 s of {sign.name}")
+    _, alive = psutil.wait_procs(list(seen.values()), timeout=10)
+    left = [" ".join(p.cmdline())[:100] for p in alive]
+    for child in alive:
+        child.kill()
+    return left
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pairwright.engines.pool import EnginePool
 from pairwright.engines.runner import Stats
 from pairwright.errors import EngineError, PairwrightError
 from pairwright.files import write_text
+from pairwright.flows.prefect_env import api_configured
 from pairwright.pipelines.build import Build, Result, Span
 from pairwright.pipelines.progress import Progress
 from pairwright.pipelines.prompts.sources import PromptSet
@@ -277,7 +278,8 @@ def run_build(recipe: Path, overrides: Sequence[str] = (), force: bool = False) 
 
 
 def serve(recipe: Path, cron: str, overrides: Sequence[str] = (), name: str | None = None) -> None:
-    """Run the flow whenever `cron` says, one build at a time, until stopped. A recipe with a mistake is refused now."""
+    """Run the flow whenever `cron` says, one build at a time, until stopped. A recipe with a mistake is refused now, and so is
+    a schedule without a server: the one Prefect starts by itself for a single run does not schedule anything."""
     dataset = load_recipe(recipe, overrides).dataset
     try:
         CronSchedule(cron=cron)
@@ -285,6 +287,11 @@ def serve(recipe: Path, cron: str, overrides: Sequence[str] = (), name: str | No
         raise PairwrightError(
             f"{cron!r} is not a cron expression (minute, hour, day, month, weekday): write it like '0 2 * * *', every night at two"
         ) from None
+    if not api_configured():
+        raise PairwrightError(
+            "a schedule needs a Prefect server, and none is configured: run `prefect server start` in another terminal, then "
+            "`prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api`, and serve again"
+        )
     with _reachable():
         build_flow.serve(
             name=name or dataset,

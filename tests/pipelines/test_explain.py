@@ -66,7 +66,9 @@ def test_a_changed_sampling_setting_is_named_and_the_cut_says_so_too(build):
 
 def test_the_nearest_of_several_earlier_settings_is_compared(build):
     build().run()
-    build(sample={"n": 2, "max_tokens": 30, "temperature": 0.5}).run()
+    second = build(sample={"n": 2, "max_tokens": 30, "temperature": 0.5})
+    with second.alone():
+        second.sample()
     found = plans(build(sample={"n": 2, "max_tokens": 31, "temperature": 0.5}))
     assert found["sample"].changes == ("sample.max_tokens: 30 -> 31",)
 

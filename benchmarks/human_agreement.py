@@ -1,6 +1,6 @@
 """How often the density ratio of Qwen2.5-Coder-Instruct 1.5B over 0.5B picks the reply that people preferred (pref_pandalm).
 
-Pairs with a majority label and no tie, at most MAX_CHARS characters in all (a CPU's patience), in an order drawn from their ids.
+Pairs with a majority label and no tie, in an order drawn from their ids; the first `--pairs` of them.
 Beside it: "longer wins" and the strong model's plain likelihood, on the same pairs.
 Answers are journalled: a stopped run goes on.
 
@@ -25,7 +25,6 @@ from pairwright.engines.runner import Runner, Stats
 from pairwright.ids import digest
 
 OUT = Path(__file__).parent / "out"
-MAX_CHARS = 900
 STRONG, WEAK = (f"qwen2.5-coder-{size}-instruct-q4_k_m.gguf" for size in ("1.5b", "0.5b"))
 
 
@@ -37,8 +36,7 @@ def labelled(path: Path, count: int) -> list[dict[str, Any]]:
         label, most = votes.most_common(1)[0]
         texts = [str(r["response1"]).strip(), str(r["response2"]).strip()]
         prompt = "\n\n".join(part for part in (str(r["instruction"] or ""), str(r["input"] or "")) if part.strip())
-        short = len(prompt) + sum(map(len, texts)) <= MAX_CHARS
-        if most >= 2 and label in (1, 2) and all(texts) and texts[0] != texts[1] and short:
+        if most >= 2 and label in (1, 2) and all(texts) and texts[0] != texts[1]:
             rows.append({"id": digest("pandalm", r["idx"]), "prompt": prompt, "responses": texts, "better": label - 1})
     return sorted(rows, key=lambda r: r["id"])[:count]
 

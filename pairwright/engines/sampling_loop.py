@@ -13,6 +13,7 @@ import numpy as np
 
 from pairwright.engines.rendering import Renderer
 from pairwright.engines.requests import Completion, FinishReason, Generate, Generated, Sampling, Usage
+from pairwright.errors import EngineError
 from pairwright.ids import seed_of
 
 NUCLEUS = 512  # try the nucleus among this many most probable tokens before sorting the whole vocabulary
@@ -54,10 +55,12 @@ class SamplingLoop:
     def clear(self) -> list[Job]:
         """Forget all running rows and give their jobs back, to be added again."""
         jobs = list(getattr(self, "running", {}).values())
+        for job in jobs:
+            job.done.clear()
         self.running: dict[str, Job] = {}
         self.rows: list[Sample] = []
         self.cache: Any = None
-        self.mask: Any = None  # [B, T]: which cached positions are tokens
+        self.mask: Any = None  # [B, T]: 1 where a cached position is a token
         self.logits: Any = None  # [B, V]: of each row's next token
         self.forwarded = 0
         return jobs
@@ -109,17 +112,19 @@ class SamplingLoop:
         device = self.model.device
         seen = torch.from_numpy(mask).to(device)
         cache = DynamicCache()
-        out = self.model.base_model(
+        out = self.model(
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=seen,
             position_ids=(seen.cumsum(-1) - 1).clamp(min=0),
             past_key_values=cache,
             use_cache=True,
+            logits_to_keep=1,
         )
+        if cache.get_seq_length() != longest:
+            raise EngineError(f"{type(self.model).__name__} keeps no keys and values: give this role `engine: vllm`")
         repeat = torch.tensor([row for row, job in enumerate(jobs) for _ in range(job.request.n)], device=device)
-        logits = self.model.get_output_embeddings()(out.last_hidden_state[:, -1])[repeat]
         cache.batch_select_indices(repeat)
-        self._join(cache, seen.bool()[repeat], logits)
+        self._join(cache, seen[repeat], out.logits[repeat, -1])
         for job in jobs:
             self.rows += [self._sample(job, index) for index in range(job.request.n)]
 
@@ -160,15 +165,16 @@ class SamplingLoop:
             tokens = tokens[torch.tensor(alive, dtype=torch.long, device=tokens.device)]
         if not alive:
             return False
-        self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=True)
-        out = self.model.base_model(
+        self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=1)
+        out = self.model(
             input_ids=tokens[:, None],
-            attention_mask=self.mask[:, None, None, :],
+            attention_mask=self.mask,
             position_ids=self.mask.sum(-1, keepdim=True) - 1,
             past_key_values=self.cache,
             use_cache=True,
+            logits_to_keep=1,
         )
-        self.logits = self.model.get_output_embeddings()(out.last_hidden_state[:, -1])
+        self.logits = out.logits[:, -1]
         return True
 
     def _finish(self, sample: Sample, token: int) -> None:

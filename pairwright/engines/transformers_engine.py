@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -18,7 +19,7 @@ from pairwright.engines.rendering import Renderer, Unscorable
 from pairwright.engines.requests import Choose, Chosen, Failed, Generate, Request, Result, Score, Scored, Usage
 from pairwright.engines.sampling_loop import Job, SamplingLoop
 from pairwright.engines.tree_scoring import Target, TargetScores, TreeScorer, score_plain
-from pairwright.errors import EngineError
+from pairwright.errors import EngineError, PairwrightError
 from pairwright.ids import digest
 
 TREE_TOLERANCE = 1e-3  # fp32 agrees to 1e-4; a model that does not honour the tree's mask is off by far more
@@ -68,14 +69,20 @@ class TransformersEngine(Engine):
         self.config = config
         folder = resolve_folder(config.model, config.revision)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-        extra = {"num_hidden_layers": config.layers} if config.layers else {}
+        remote: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
         with _quiet(transformers):
             try:
-                self.model = transformers.AutoModelForCausalLM.from_pretrained(
-                    str(folder), dtype=getattr(torch, config.dtype), trust_remote_code=config.trust_remote_code, **extra
+                known = transformers.AutoConfig.from_pretrained(str(folder), **remote).get_text_config().num_hidden_layers
+                if config.layers and config.layers > known:
+                    raise PairwrightError(f"`layers: {config.layers}`, but {folder} has {known} layers: give a smaller number")
+                extra = {"num_hidden_layers": config.layers} if config.layers else {}
+                self.model, report = transformers.AutoModelForCausalLM.from_pretrained(
+                    str(folder), dtype=getattr(torch, config.dtype), output_loading_info=True, **remote, **extra
                 )
             except (OSError, ValueError, RuntimeError) as error:
                 raise EngineError(f"cannot load the model in {folder}: {error}") from error
+        if lacking := sorted(report["missing_keys"]):
+            raise EngineError(f"the weights in {folder} lack {lacking[0]}: give the folder of a whole causal language model")
         self.model.to(device).eval()
         self.renderer = Renderer.from_folder(folder, config.chat_template, config.trust_remote_code)
         limit = getattr(self.model.config, "max_position_embeddings", None) or 1 << 30
@@ -85,6 +92,7 @@ class TransformersEngine(Engine):
         self.scoring: dict[str, tuple[Request, list[Target]]] = {}
         self.ready: list[tuple[str, Result]] = []
         self.tree_works: bool | None = None
+        self.reach = self._reach()
 
     def submit(self, ticket: str, request: Request) -> None:
         try:
@@ -160,20 +168,33 @@ class TransformersEngine(Engine):
     def _score_targets(self, targets: Sequence[Target]) -> list[TargetScores]:
         if self.tree_works is None:
             self.tree_works = self._check_tree()
-        return self.scorer.score(targets) if self.tree_works else score_plain(self.model, targets)
+        near = max(len(t.context) + len(t.ids) for t in targets) <= self.reach
+        return self.scorer.score(targets) if self.tree_works and near else score_plain(self.model, targets)
+
+    def _reach(self) -> int:
+        """How far back every layer sees. The tree's mask shows a token its whole past, which is too much for a sliding window."""
+        text = self.model.config.get_text_config()
+        windows = (getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size"))
+        return min((w for w in windows if w), default=self.max_length)
 
     def _check_tree(self) -> bool:
         """Does this model honour the tree's mask, and is its head all there is between states and logits? Asked once, of the
-        model itself: sliding windows, recurrent layers and soft-capped logits show up here and are scored plainly."""
+        model itself: recurrent layers and soft-capped logits show up here and are scored plainly."""
         ids = [t % self.model.get_output_embeddings().weight.shape[0] for t in range(5, 5 + 24)]
         probe = [Target(ids[:8], ids[8:12]), Target(ids[:8], ids[12:18]), Target(ids[:12], ids[18:])]
-        tree = TreeScorer(self.model, row_limit=4, budget=self.scorer.budget).score(probe)
+        try:
+            tree = TreeScorer(self.model, row_limit=4, budget=self.scorer.budget).score(probe)
+        except Exception as error:
+            if _is_memory(error):
+                raise
+            return False
         plain = score_plain(self.model, probe)
         tolerance = TREE_TOLERANCE if self.config.dtype == "float32" else 0.5
         return max(float(np.abs(a.logprobs - b.logprobs).max()) for a, b in zip(tree, plain, strict=True)) < tolerance
 
     def _after_failure(self, error: Exception, tickets: Sequence[str]) -> list[tuple[str, Result]]:
         """Too much memory: halve the batch. Anything else: halve the requests until the one that fails stands alone."""
+        traceback.clear_frames(error.__traceback__)  # they hold the failed batch's memory
         memory = _is_memory(error)
         if memory:
             self.scorer.budget = max(64, self.scorer.budget // 2)
@@ -187,13 +208,17 @@ class TransformersEngine(Engine):
     def _sample(self) -> list[tuple[str, Result]]:
         try:
             return list(self.sampler.step())
+        except EngineError:
+            raise
         except Exception as error:
             jobs = self.sampler.clear()
+            traceback.clear_frames(error.__traceback__)
             if self.sampler.max_rows > 1:
                 self.sampler.max_rows //= 2
                 self.sampler.waiting.extendleft(reversed(jobs))
                 return []
             self._assert_alive(error)
+            self.sampler.max_rows = self.config.max_rows  # the request was at fault, not the width
             reason = "out_of_memory" if _is_memory(error) else "engine_error"
             return [(job.ticket, Failed(reason, str(error))) for job in jobs]
 

@@ -106,11 +106,11 @@ class VllmEngine(Engine):
     def __init__(self, config: VllmModel) -> None:
         folder = resolve_folder(config.model, config.revision)
         with _quiet():
-            self._llm = _load(config, str(folder))
+            self.llm = _load(config, str(folder))
         VllmEngine.alive += 1
         self.config, self.window, self.recomputed = config, 2 * config.max_num_seqs, 0
-        self.max_length = int(self._llm.model_config.max_model_len)
-        self._renderer = Renderer.from_folder(folder, config.chat_template, config.trust_remote_code)
+        self.max_length = int(self.llm.llm_engine.model_config.max_model_len)
+        self.renderer = Renderer.from_folder(folder, config.chat_template, config.trust_remote_code)
         self._reuse = _on_cpu() if config.score_reuse is None else config.score_reuse
         self._rows = _Rows()
         self._flights: dict[str, _Flight] = {}
@@ -133,7 +133,7 @@ class VllmEngine(Engine):
         if not self._flights:
             return done
         started = time.perf_counter()
-        outputs = self._llm.step()
+        outputs = self.llm.llm_engine.step()
         self._unbilled += time.perf_counter() - started
         outputs.sort(key=lambda out: out.num_cached_tokens or 0)  # who computed a prefix comes before who found it
         finished = [(self._flights.pop(out.request_id), out) for out in outputs]
@@ -157,8 +157,8 @@ class VllmEngine(Engine):
         """Free the model's memory, so that another model can be loaded in this process."""
         from vllm.distributed import cleanup_dist_env_and_memory
 
-        self._llm.engine_core.shutdown()
-        del self._llm
+        self.llm.llm_engine.engine_core.shutdown()
+        del self.llm
         self._flights.clear()
         VllmEngine.alive -= 1
         if not VllmEngine.alive:
@@ -170,13 +170,13 @@ class VllmEngine(Engine):
         if isinstance(request, Score):
             if request.want:
                 raise Unscorable("not_supported", f"vLLM does not provide {', '.join(sorted(request.want))}")
-            context, ids = self._renderer.score_ids(request)
+            context, ids = self.renderer.score_ids(request)
             if not context:
                 raise Unscorable("no_context", "the first token of a text has no log-probability")
             self._add(_Flight(ticket, request, [*context, *ids], ids), self._reuse)
         else:
-            labels = self._renderer.label_ids(request.labels) if isinstance(request, Choose) else []
-            self._add(_Flight(ticket, request, self._renderer.prompt_ids(request), labels))
+            labels = self.renderer.label_ids(request.labels) if isinstance(request, Choose) else []
+            self._add(_Flight(ticket, request, self.renderer.prompt_ids(request), labels))
 
     def _add(self, flight: _Flight, reuse: bool = True) -> None:
         if len(flight.given) >= self.max_length:
@@ -186,7 +186,7 @@ class VllmEngine(Engine):
             )
         self._added += 1
         key = str(self._added)
-        self._llm.add_request(key, {"prompt_token_ids": flight.given}, self._params(flight, reuse))
+        self.llm.llm_engine.add_request(key, {"prompt_token_ids": flight.given}, self._params(flight, reuse))
         self._flights[key] = flight
 
     def _params(self, flight: _Flight, reuse: bool) -> Any:
@@ -217,7 +217,7 @@ class VllmEngine(Engine):
             max_tokens=min(sampling.max_tokens, self.max_length - len(flight.given)),
             seed=request.seed,
             stop=list(sampling.stop),
-            stop_token_ids=sorted(self._renderer.eos_ids),
+            stop_token_ids=sorted(self.renderer.eos_ids),
             logprobs=0,
             flat_logprobs=True,
             detokenize=bool(sampling.stop),
@@ -245,8 +245,8 @@ class VllmEngine(Engine):
         if c.finish_reason not in ("stop", "length"):
             raise Unscorable("aborted", f"vLLM gave up a completion ({c.finish_reason})")
         ids = tuple(int(i) for i in c.token_ids)
-        text = c.text if stops else self._renderer.text(ids)  # vLLM has cut the text before the stop string; ids keep it
-        return Completion(text, c.finish_reason, ids, tuple(c.logprobs.logprobs), self._renderer.tokenizer_id)
+        text = c.text if stops else self.renderer.text(ids)  # vLLM has cut the text before the stop string; ids keep it
+        return Completion(text, c.finish_reason, ids, tuple(c.logprobs.logprobs), self.renderer.tokenizer_id)
 
 
 def _forwarded(flight: _Flight, out: Any) -> float:
@@ -332,7 +332,7 @@ def _load(config: VllmModel, folder: str) -> Any:
     if cpu:
         settings["enable_chunked_prefill"] = False  # a seeded request whose prompt is split crashes vLLM 0.32 on a CPU
     try:
-        return LLM(folder, **settings).llm_engine
+        return LLM(folder, **settings)
     except Exception as error:
         raise EngineError(
             f"vLLM cannot load {config.label()} ({_reason(error)}): lower `max_length` or `max_num_seqs`, "

@@ -246,7 +246,7 @@ def versions(
         for n, m in manifests.items()
     ]  # fmt: skip
     if as_json:
-        _json([dict(zip(columns, row, strict=True)) | {"problems": problems[row[0]]} for row in rows])
+        _json([dict(zip(columns, row, strict=True)) | {"problems": problems[int(row[0])]} for row in rows])
     else:
         screen.table(f"{found.folder}", columns, rows)
         for n, sentences in problems.items():

@@ -74,8 +74,8 @@ def _free() -> None:
 class LogProgress(Progress):
     """Tells the run's logger when a stage begins and ends, and in between how far it is, twice a minute."""
 
-    def __init__(self) -> None:
-        self.log = get_run_logger()
+    def __init__(self, log: Any) -> None:
+        self.log = log
         self.said = time.monotonic()
         self.of = ""
 
@@ -112,7 +112,7 @@ class TaskBuild(Build):
 def _at_work(settings: Settings, base: str = "") -> Iterator[TaskBuild]:
     """The build of one task with this process's engines, one task at a time; a failure frees the engines."""
     with _turn:
-        build = TaskBuild(Recipe.model_validate(settings), Path(base), LogProgress(), _engines())
+        build = TaskBuild(Recipe.model_validate(settings), Path(base), LogProgress(get_run_logger()), _engines())
         try:
             yield build
         except BaseException:
@@ -195,7 +195,7 @@ def build_flow(recipe: str, overrides: tuple[str, ...] = (), force: bool = False
 def _run(path: Path, overrides: Sequence[str], force: bool) -> Result:
     recipe = load_recipe(path, overrides)
     settings = recipe.model_dump(mode="json", exclude_unset=True)  # some settings mean more when they are set
-    build = Build(recipe, path.resolve().parent, LogProgress())
+    build = Build(recipe, path.resolve().parent, LogProgress(get_run_logger()))
     try:
         with build.alone():
             prepare(settings, str(build.base))
@@ -247,11 +247,13 @@ def _report(build: Build, result: Result) -> None:
 def _page(manifest: Manifest, folder: Path, new: bool) -> str:
     tables = ", ".join(f"{manifest.rows(table):,} {table}" for table in manifest.tables())
     roles = "\n".join(f"| {role} | {model.get('label', '')} |" for role, model in manifest.models.items())
-    costs = "\n".join(f"| {stage} | {', '.join(f'{k} {v:,g}' for k, v in cost.items())} |" for stage, cost in manifest.cost.items())
+    costs = "\n".join(
+        f"| {stage} | {', '.join(f'{k} {v:,g}' for k, v in cost.items())} |" for stage, cost in manifest.cost.items()
+    )
     return f"""\
 # {manifest.dataset}, version {manifest.version}
 
-{"Made by this build" if new else "Nothing was new, so no version was made; this is the latest"} ({manifest.created}). Rows: {tables}.
+{"Made by this build" if new else "Nothing was new, so no version was made; this is the latest"}. Rows: {tables}.
 
 | role | model |
 |---|---|
@@ -285,7 +287,8 @@ def serve(recipe: Path, cron: str, overrides: Sequence[str] = (), name: str | No
         CronSchedule(cron=cron)
     except ValidationError:
         raise PairwrightError(
-            f"{cron!r} is not a cron expression (minute, hour, day, month, weekday): write it like '0 2 * * *', every night at two"
+            f"{cron!r} is not a cron expression (minute, hour, day, month, weekday): write for example '0 2 * * *', "
+            "which is every night at two"
         ) from None
     if not api_configured():
         raise PairwrightError(

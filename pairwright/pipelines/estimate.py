@@ -15,8 +15,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,8 +24,10 @@ import pyarrow.parquet as pq
 
 from pairwright.annotators.base import Annotator, Group, Response
 from pairwright.engines.base import ModelConfig
+from pairwright.engines.folders import resolve_folder
 from pairwright.engines.openai_engine import LOCAL, OpenAIModel
 from pairwright.engines.prefix_tree import shared_length
+from pairwright.engines.rendering import Renderer, Unscorable
 from pairwright.engines.requests import Choose, Generate, Request, Score, Usage, request_key
 from pairwright.engines.scripted import ScriptedModel, answer
 from pairwright.engines.transformers_engine import TransformersModel
@@ -38,14 +39,13 @@ from pairwright.pipelines.sample import ROLE, shown
 from pairwright.storage.parquet import is_sound
 
 GIB = 2**30
-COUNTED = 2000  # prompts that are tokenised; more are represented by so many of them
-TRIED = 16  # groups of a dry run
+COUNTED, TRIED = 2000, 16  # prompts tokenised and groups tried dry: those with the smallest ids, which are hashes: a fair sample
 PROBE_S = 0.3
 DECODING = {"transformers": 5.0, "vllm": 1.5}
 """A decoded token takes so many times a scored one: SmolLM2-135M on two CPU cores (512 tokens per CPU second scored; 96 and 375
 sampled). On other machines and models a guess."""
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
-WORDS = "the of and to in is that it for was on are with as at by from this have or one had not but what all were when".split()
+WORDS = ("the", "of", "and", "to", "in", "is", "that", "it", "for", "was", "on", "are", "with", "as", "at", "by", "from", "this")
 Pieces = list[Any]  # token ids, or words, or bits of text that stand for tokens
 
 
@@ -64,6 +64,9 @@ class Amount:
     def times(self, factor: float) -> Amount:
         """As much `factor` times."""
         return Amount(*(round(factor * n) for n in vars(self).values()))
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,6 @@ class Memory:
     `note` says why."""
 
     model: str
-    roles: tuple[str, ...]
     weights: int | None
     cache: int | None
     note: str
@@ -107,33 +109,21 @@ class Estimate:
     response: str
 
     def rows(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        """Column names and rows of a table: the work, and last the sum of what is left."""
-        columns = (
-            "stage",
-            "role",
-            "model",
-            "requests",
-            "of",
-            "asked",
-            "computed",
-            "generated",
-            "at most",
-            "time",
-            "cost",
-            "note",
-        )
-        known = [(w.left, w.total) for w in self.work if w.left and w.total]
-        left = functools.reduce(plus, (amount for amount, _ in known), Amount())
-        note = "" if len(known) == len(self.work) else "without what is unknown"
-        rows = [(w.stage, w.role, w.model, *_cells(w.left, w.total), duration(w.seconds), w.money, w.note) for w in self.work]
-        total = functools.reduce(plus, (amount for _, amount in known), Amount())
-        return columns, [*rows, ("all", "", "", *_cells(left, total), duration(self.seconds), self.money, note)]
+        """Column names and rows of a table: the work, and last the sum of what is known. `of`: requests of the whole."""
+        columns = ("stage", "role", "requests", "of", "tokens", "computed", "made", "at most", "time", "cost")
+        rows = [(w.stage, w.role, *_cells(w.left, w.total), duration(w.seconds), w.money) for w in self.work]
+        left, total = (sum((getattr(w, name) or Amount() for w in self.work), Amount()) for name in ("left", "total"))
+        return columns, [*rows, ("all", "", *_cells(left, total), duration(self.seconds), self.money)]
 
     def lines(self) -> list[str]:
-        """What the table does not say: how long a response is taken to be, and memory."""
-        said = [f"a response: {self.response}"]
-        said += [f"memory of {m.model} ({', '.join(m.roles)}): {m.note}" for m in self.memory]
-        return said if self.peak is None else [*said, f"memory at a time: {self.peak / GIB:.2f} GiB"]
+        """What the table does not say: where its numbers come from, and memory."""
+        said: dict[str, list[str]] = {f"taken to have {self.response}": ["a response"]}
+        for w in self.work:
+            said.setdefault(w.note, []).append(f"{w.stage} ({w.role})")
+        for m in self.memory:
+            said.setdefault(m.note, []).append(f"memory of {m.model}")
+        lines = [f"{', '.join(who)}: {note}" for note, who in said.items()]
+        return lines if self.peak is None else [*lines, f"memory at a time: {self.peak / GIB:.2f} GiB"]
 
 
 class Reader:
@@ -141,57 +131,44 @@ class Reader:
 
     def __init__(self, config: ModelConfig) -> None:
         self.config, self.longest, self.generates, self.renderer = config, 0, False, None
+        scripted = isinstance(config, ScriptedModel)
+        self.how = "words, its tokens" if scripted else "characters / 4"
+        self.cut: Callable[[str], Pieces] = str.split if scripted else lambda t: [t[i : i + 4] for i in range(0, len(t), 4)]
         folder = config.tokenizer if isinstance(config, OpenAIModel) else getattr(config, "model", None)
-        if isinstance(config, ScriptedModel):
-            self.how = "words, its tokens"
-        elif folder is None:
-            self.how = "characters / 4"
-        else:
-            from pairwright.engines.folders import resolve_folder
-            from pairwright.engines.rendering import Renderer
-
+        if folder is not None:
             about = {key: getattr(config, key) for key in ("chat_template", "trust_remote_code") if hasattr(config, key)}
             revision = None if isinstance(config, OpenAIModel) else getattr(config, "revision", None)
             self.renderer, self.how = Renderer.from_folder(resolve_folder(folder, revision), **about), "its tokens"
 
-    def amount(self, requests: Sequence[Request], response: float | None = None) -> Amount:
-        """What `requests` come to if each response has `response` tokens (default: half of what it may have)."""
-        given, made, most = [], 0.0, 0
+    def amount(self, requests: Sequence[Request], response: float | None, before: list[Pieces]) -> Amount:
+        """What `requests` come to if each response has `response` tokens (None: half of what it may have). They share prefixes
+        with each other and with `before`, to which they are added."""
+        asked = made = most = 0.0
+        known = distinct(before)
         for request in requests:
-            given.append(self._read(request))
-            expected, limit = 0.0, 0
-            if isinstance(request, Choose):
-                expected, limit = 1, 1
-            elif isinstance(request, Generate):
-                self.generates, limit = True, request.sampling.max_tokens
-                expected = limit / 2 if response is None else min(response, limit)
-            n = request.n if isinstance(request, Generate) else 1
-            made, most = made + n * expected, most + n * limit
-            self.longest = max(self.longest, len(given[-1]) + limit)
-        asked = sum(map(len, given)) + made
-        return Amount(len(requests), round(asked), round(distinct(given) + made), round(made), most)
+            n, limit = 1, int(isinstance(request, Choose))
+            if isinstance(request, Generate):
+                self.generates, n, limit = True, request.n, request.sampling.max_tokens
+            each = min(limit, max(1, limit / 2) if response is None else response)
+            before.append(self._read(request))
+            self.longest = max(self.longest, len(before[-1]) + limit)
+            asked, made, most = asked + len(before[-1]), made + n * each, most + n * limit
+        computed = distinct(before) - known
+        return Amount(len(requests), round(asked + made), round(computed + made), round(made), round(most))
 
     def _read(self, request: Request) -> Pieces:
-        if self.renderer is None:
-            return self._pieces(request)
-        from pairwright.engines.rendering import Unscorable
-
-        try:
-            if isinstance(request, Score):
-                context, ids = self.renderer.score_ids(request)
-                return [*context, *ids]
-            return self.renderer.prompt_ids(request)
-        except Unscorable:
-            return []
-
-    def _pieces(self, request: Request) -> Pieces:
-        cut = str.split if isinstance(self.config, ScriptedModel) else _fours
+        if self.renderer is not None:
+            try:
+                parts = self.renderer.score_ids(request) if isinstance(request, Score) else [self.renderer.prompt_ids(request)]
+            except Unscorable:
+                return []
+            return [token for part in parts for token in part]
         if not isinstance(request, Score):
-            return [piece for turn in request.prompt for piece in cut(turn.content)]
+            return [piece for turn in request.prompt for piece in self.cut(turn.content)]
         given = request.continuation
         ends = request.speaker == "assistant" and request.terminator and given.finished
         texts = [*(turn.content for turn in request.context), given.text]
-        return [*(piece for text in texts for piece in cut(text)), *[""] * ends]
+        return [*(piece for text in texts for piece in self.cut(text)), *[""] * ends]
 
 
 def estimate(build: Build) -> Estimate:
@@ -201,32 +178,17 @@ def estimate(build: Build) -> Estimate:
     """
     todo = left_to_do(build)
     length, response = _response_length(build)
-    readers: dict[str, Reader] = {}
-
-    def reader(role: str) -> Reader:
-        model = build.pool.model(role)
-        if model not in readers:
-            readers[model] = Reader(build.pool.config(role))
-        return readers[model]
-
-    work, seen = [_sample(build, todo["sample"], length, reader(ROLE))], set[str]()
-    for name, annotator in build.annotators.items():
-        groups = [_dummy(build, i, length) for i in _some(todo[name].left or todo[name].done, TRIED)]
-        work += _annotate(build, name, annotator, todo[name], groups, reader, seen)
+    counting = _Counting(build, length)
+    work = [counting.sample(todo["sample"])]
+    work += [w for name in build.annotators for w in counting.annotate(name, todo[name])]
     speeds = {"sample": _measured(build, "sample", [ROLE])}
     speeds["annotate"] = _measured(build, "annotate", [role for a in build.annotators.values() for role in a.roles()])
-    work = [_priced(w, build.pool.config(w.role), *speeds[w.stage.split()[0]]) for w in work]
+    work = [_priced(w, build.pool.config(w.role), speeds[w.stage.split()[0]]) for w in work]
     used = {build.pool.model(w.role) for w in work if w.left is None or w.left.requests}
-    roles = {model: tuple(r for r in build.recipe.models if build.pool.model(r) == model) for model in used}
-    memory = [_memory(readers[model], roles[model]) for model in readers if model in used]
+    memory = [_memory(r) for model, r in counting.readers.items() if model in used]
     sizes = sorted((m.weights + (m.cache or 0) for m in memory if m.weights is not None), reverse=True)
     peak = sum(sizes[: build.recipe.run.max_resident]) if sizes else None
-    return Estimate(work, memory, _sum(w.seconds for w in work), _sum(w.money for w in work), peak, response)
-
-
-def plus(a: Amount, b: Amount) -> Amount:
-    """Both amounts together."""
-    return Amount(*(x + y for x, y in zip(vars(a).values(), vars(b).values(), strict=True)))
+    return Estimate(work, memory, _sum([w.seconds for w in work]), _sum([w.money for w in work]), peak, response)
 
 
 def distinct(sequences: Sequence[Pieces]) -> int:
@@ -237,29 +199,17 @@ def distinct(sequences: Sequence[Pieces]) -> int:
 
 def duration(seconds: float | None) -> str | None:
     """`seconds` for people: "12 s", "3.5 min", "2.1 h"."""
-    if seconds is None or seconds < 90:
-        return None if seconds is None else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds is None:
+        return None
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _cells(left: Amount | None, total: Amount | None) -> tuple[Any, ...]:
-    if left is None or total is None:
-        return (None,) * 6
-    return left.requests, total.requests, left.asked, left.computed, left.generated, left.generated_most
+def _cells(left: Amount | None, total: Amount | None) -> tuple[int | None, ...]:
+    return (left.requests, total.requests, *list(vars(left).values())[1:]) if left and total else (None,) * 6
 
 
-def _fours(text: str) -> list[str]:
-    return [text[i : i + 4] for i in range(0, len(text), 4)]
-
-
-def _sum(numbers: Iterable[float | None]) -> float | None:
-    known = list(numbers)
-    return None if None in known else math.fsum(n for n in known if n is not None)
-
-
-def _some(prompts: Iterable[str], n: int) -> list[str]:
-    """At most `n` of them, the same each time."""
-    return sorted(prompts, key=lambda i: seed_of("estimate", i))[:n]
+def _sum(numbers: Sequence[float | None]) -> float | None:
+    return None if None in numbers else math.fsum(n for n in numbers if n is not None)
 
 
 def _response_length(build: Build) -> tuple[float, str]:
@@ -267,55 +217,68 @@ def _response_length(build: Build) -> tuple[float, str]:
     most = build.recipe.sample.max_tokens
     others = [path for path in build.samples.folder.parent.glob("*/*.parquet") if is_sound(path)]
     for files, whose in ((finished(build.samples), "earlier ones"), (others, "earlier ones with other settings")):
-        tokens = [
-            n for path in files for n in pq.read_table(path, columns=["tokens"], filters=pc.field("reason").is_null())["tokens"]
-        ]
-        if tokens:
-            mean = min(sum(n.as_py() for n in tokens) / len(tokens), most)
-            return mean, f"{mean:.0f} tokens, the mean of {len(tokens):,} {whose}"
+        made = [pq.read_table(path, columns=["tokens"], filters=pc.field("reason").is_null())["tokens"] for path in files]
+        if count := sum(map(len, made)):
+            mean = min(sum(pc.sum(tokens).as_py() or 0 for tokens in made) / count, most)
+            return mean, f"{mean:.0f} tokens, the mean of {count:,} {whose}"
     return most / 2, f"{most / 2:.0f} tokens, half of `max_tokens`, for there are no earlier ones"
 
 
-def _sample(build: Build, todo: Todo, length: float, reader: Reader) -> Work:
-    config = build.recipe.sample
+@dataclass
+class _Counting:
+    """Counts a build's requests. `length`: tokens a response is expected to have; `seen`: keys of the requests tried so far, for
+    what two annotators ask of one model counts once; `scored`: their tokens by model, for they share prefixes as well."""
 
-    def amount(prompts: Sequence[str]) -> Amount:
-        picked = _some(prompts, COUNTED)
-        asked = [Generate(ROLE, shown(config, build.by_id[i].messages), config.sampling, config.n) for i in picked]
-        return reader.amount(asked, length).times(len(prompts) / max(1, len(picked)))
+    build: Build
+    length: float
+    readers: dict[str, Reader] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    scored: dict[str, list[Pieces]] = field(default_factory=dict)
 
-    left = amount(todo.left)
-    total = amount([*todo.done, *todo.left]) if todo.done else left
-    return Work("sample", ROLE, reader.config.label(), left, total, None, None, f"counted in {reader.how}")
+    def reader(self, role: str) -> Reader:
+        """Of the role's model; equal models have one."""
+        model = self.build.pool.model(role)
+        if model not in self.readers:
+            self.readers[model] = Reader(self.build.pool.config(role))
+        return self.readers[model]
 
+    def sample(self, todo: Todo) -> Work:
+        """The policy's work."""
+        config, reader = self.build.recipe.sample, self.reader(ROLE)
 
-def _annotate(
-    build: Build,
-    name: str,
-    annotator: Annotator[Any],
-    todo: Todo,
-    groups: Sequence[Group],
-    reader: Callable[[str], Reader],
-    seen: set[str],
-) -> Iterator[Work]:
-    """One `Work` per role. What two annotators ask of the same model counts once, as in a build (`seen`: request keys)."""
-    asked: dict[str, list[Request]] = {role: [] for role in sorted(annotator.roles())}
-    problem = ""
-    try:
-        for request in (request for group in groups for request in dry_run(annotator, group)):
-            key = request_key(build.pool.model(request.role), request)
-            if key not in seen:
-                seen.add(key)
-                asked[request.role].append(request)
-    except Exception as error:  # a method may ask anything of the answers, and these mean nothing
-        problem = f"its dry run failed ({type(error).__name__}: {error})"
-    for role, requests in asked.items():
-        work = Work(f"annotate {name}", role, reader(role).config.label(), None, None, None, None, problem)
-        if not problem:
-            tried, each = reader(role).amount(requests), 1 / max(1, len(groups))
-            left, total = (tried.times(n * each) for n in (len(todo.left), len(todo.left) + len(todo.done)))
-            work = replace(work, left=left, total=total, note=f"from {len(groups)} groups, in {reader(role).how}")
-        yield work
+        def amount(prompts: Sequence[str]) -> Amount:
+            picked = sorted(prompts)[:COUNTED]
+            messages = [shown(config, self.build.by_id[i].messages) for i in picked]
+            asked = [Generate(ROLE, prompt, config.sampling, config.n) for prompt in messages]
+            return reader.amount(asked, self.length, []).times(len(prompts) / max(1, len(picked)))
+
+        left = amount(todo.left)
+        total = amount([*todo.done, *todo.left]) if todo.done else left
+        return Work("sample", ROLE, reader.config.label(), left, total, None, None, f"counted in {reader.how}")
+
+    def annotate(self, name: str, todo: Todo) -> Iterator[Work]:
+        """An annotator's work, one for each role."""
+        annotator, pool = self.build.annotators[name], self.build.pool
+        groups = [_dummy(self.build, i, self.length) for i in sorted(todo.left or todo.done)[:TRIED]]
+        asked: dict[str, list[Request]] = {role: [] for role in sorted(annotator.roles())}
+        problem = ""
+        try:
+            for request in (request for group in groups for request in dry_run(annotator, group)):
+                key = request_key(pool.model(request.role), request)
+                if key not in self.seen:
+                    self.seen.add(key)
+                    asked[request.role].append(request)
+        except Exception as error:  # a method may take the answers for what it likes, and these mean nothing
+            problem = f"its dry run failed ({type(error).__name__}: {error})"
+        for role, requests in asked.items():
+            reader = self.reader(role)
+            work = Work(f"annotate {name}", role, reader.config.label(), None, None, None, None, problem)
+            if not problem:
+                tried = reader.amount(requests, None, self.scored.setdefault(pool.model(role), []))
+                counts = len(todo.left), len(todo.left) + len(todo.done)
+                left, total = (tried.times(n / max(1, len(groups))) for n in counts)
+                work = replace(work, left=left, total=total, note=f"from {len(groups)} groups, in {reader.how}")
+            yield work
 
 
 def dry_run(annotator: Annotator[Any], group: Group) -> list[Request]:
@@ -332,33 +295,37 @@ def dry_run(annotator: Annotator[Any], group: Group) -> list[Request]:
 
 def _dummy(build: Build, prompt_id: str, length: float) -> Group:
     """A prompt with n made-up responses of about `length` tokens: common words, one token each in most vocabularies."""
-    prompt, config, words = build.by_id[prompt_id], build.recipe.sample, max(1, round(length) - 1)
+    prompt, config, words = build.by_id[prompt_id], build.recipe.sample, max(1, round(length) - 1)  # and the terminator
     ids = [digest("estimate", prompt_id, i) for i in range(config.n)]
-    responses = [Response(i, " ".join(random.Random(i).choices(WORDS, k=words)), finish_reason="stop") for i in ids]
-    return Group(prompt_id, shown(config, prompt.messages), tuple(responses), prompt.reference, prompt.tags)
+    responses = tuple(Response(i, " ".join(random.Random(i).choices(WORDS, k=words)), finish_reason="stop") for i in ids)
+    return Group(prompt_id, shown(config, prompt.messages), responses, prompt.reference, prompt.tags)
 
 
-def _measured(build: Build, stage: str, roles: Iterable[str]) -> tuple[float, str]:
-    """Tokens per engine second (as `asked` counts them) of earlier builds of the stage with the same models, and which they were;
-    0 if there are none."""
-    models = {role: build.pool.model(role) for role in roles}
-    tokens, seconds, versions = 0.0, 0.0, []
+def _measured(build: Build, stage: str, roles: Iterable[str]) -> tuple[str, Callable[[Amount], float]] | None:
+    """What earlier builds of the stage with the same models tell: which they were, and the seconds that an amount takes, by the
+    tokens computed where the engine shared prefixes, else by those asked."""
+    models, costs = {role: build.pool.model(role) for role in roles}, dict[int, dict[str, float]]()
     for n in build.dataset.versions():
         manifest = build.dataset.manifest(n)
         cost = manifest.cost.get(f"this build: {stage}", {})
         same = all(manifest.models.get(role, {}).get("fingerprint") == model for role, model in models.items())
         if same and cost.get("tokens") and cost.get("engine_seconds"):
-            tokens, seconds, versions = tokens + cost["tokens"], seconds + cost["engine_seconds"], [*versions, str(n)]
-    return (tokens / seconds, f"speed measured in version {', '.join(versions)}") if seconds else (0.0, "")
+            costs[n] = cost
+    if not costs:
+        return None
+    tokens, computed, seconds = (sum(c.get(k, 0) for c in costs.values()) for k in ("tokens", "forwarded", "engine_seconds"))
+    shares = 0 < computed < tokens
+    why = f"speed measured in version {', '.join(map(str, costs))}"
+    return why, lambda left: seconds * (left.computed / computed if shares else left.asked / tokens)
 
 
-def _priced(work: Work, config: ModelConfig, speed: float, measured: str) -> Work:
+def _priced(work: Work, config: ModelConfig, measured: tuple[str, Callable[[Amount], float]] | None) -> Work:
     """With seconds and money."""
     left = work.left
     if left is None or not left.requests:
         return work if left is None else replace(work, seconds=0.0, money=0.0, note="nothing is left")
     money: float | None = config.money(Usage(tokens=left.asked, generated=left.generated))
-    seconds, why = (left.asked / speed, measured) if speed else _rough_seconds(left, config)
+    seconds, why = (measured[1](left), measured[0]) if measured else _rough_seconds(left, config)
     notes = [work.note, why]
     if isinstance(config, OpenAIModel) and not money and urlsplit(config.base_url).hostname not in LOCAL:
         money, notes = None, [*notes, "cost unknown: no `price_in` and `price_out`"]
@@ -376,12 +343,6 @@ def _rough_seconds(left: Amount, config: ModelConfig) -> tuple[float | None, str
     return 2 * parameters * tokens / matmul_flops(_device(config), config.dtype), "rough time from a matrix product"
 
 
-def _folder(config: TransformersModel | VllmModel) -> Path:
-    from pairwright.engines.folders import resolve_folder
-
-    return resolve_folder(config.model, config.revision)
-
-
 def _device(config: ModelConfig) -> str:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # is read when torch is imported; a build may follow in this process
     import torch
@@ -392,7 +353,7 @@ def _device(config: ModelConfig) -> str:
 
 def count_parameters(config: TransformersModel | VllmModel) -> int | None:
     """Numbers in the layers that are used, from the headers of the safetensors files; None if there are none."""
-    folder, layers = _folder(config), getattr(config, "layers", None) or math.inf
+    folder, layers = resolve_folder(config.model, config.revision), getattr(config, "layers", None) or math.inf
     count = 0
     for path in sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("*.safetensors")):
         with path.open("rb") as handle:
@@ -409,42 +370,43 @@ def matmul_flops(device: str, dtype: str) -> float:
     """FLOP per second of a matrix product on `device`, measured for a moment."""
     import torch
 
-    size = 4096 if device.startswith("cuda") else 1024
+    size, done = 4096 if device.startswith("cuda") else 1024, 0
     a = torch.randn(size, size, device=device).to(torch.bfloat16 if dtype == "auto" else getattr(torch, dtype))
-    done, began = -1, time.perf_counter()  # the first one warms up
-    while done < 1 or time.perf_counter() - began < PROBE_S:
-        torch.mm(a, a)[0, 0].item()  # waits for the device
-        done, began = done + 1, began if done >= 0 else time.perf_counter()
-    return 2 * size**3 * done / (time.perf_counter() - began)
+    torch.mm(a, a)[0, 0].item()  # warms up; `item` waits for the device
+    began = time.perf_counter()
+    while (took := time.perf_counter() - began) < PROBE_S:
+        torch.mm(a, a)[0, 0].item()
+        done += 1
+    return 2 * size**3 * done / took
 
 
-def _memory(reader: Reader, roles: tuple[str, ...]) -> Memory:
+def _memory(reader: Reader) -> Memory:
     config = reader.config
     if not isinstance(config, TransformersModel | VllmModel):
-        why = "runs on a server" if isinstance(config, OpenAIModel) else "a scripted model has no weights"
-        return Memory(config.label(), roles, None, None, why)
+        why = "none here, it runs on a server" if isinstance(config, OpenAIModel) else "none, it has no weights"
+        return Memory(config.label(), None, None, why)
     parameters = count_parameters(config)
     if parameters is None:
-        return Memory(config.label(), roles, None, None, "unknown: there are no safetensors to tell the size")
+        return Memory(config.label(), None, None, "unknown: there are no safetensors to tell the size")
     weights = parameters * BYTES[config.dtype]
-    if isinstance(config, VllmModel):
-        cache = int((config.kv_gib or 1) * GIB)
-        if config.kv_gib is None and _device(config) == "cuda":
-            import torch
-
-            cache = max(0, int(config.gpu_memory * torch.cuda.get_device_properties(0).total_memory) - weights)
-    else:
+    if isinstance(config, TransformersModel):
         held = max(config.max_rows * reader.longest if reader.generates else 0, 4 * config.batch_tokens)
         cache = held * _bytes_per_token(config)
-    sizes = f"{weights / GIB:.2f} GiB weights, {cache / GIB:.2f} GiB keys and values"
-    return Memory(config.label(), roles, weights, cache, sizes)
+    elif config.kv_gib is None and _device(config) == "cuda":
+        import torch
+
+        cache = max(0, int(config.gpu_memory * torch.cuda.get_device_properties(0).total_memory) - weights)
+    else:
+        cache = int((config.kv_gib or 1) * GIB)
+    return Memory(config.label(), weights, cache, f"{weights / GIB:.2f} GiB weights, {cache / GIB:.2f} GiB keys and values")
 
 
 def _bytes_per_token(config: TransformersModel) -> int:
-    """Keys and values of one token: 2 x layers x heads x width, from the model's config.json."""
-    about = json.loads((_folder(config) / "config.json").read_text())
-    about = about.get("text_config", about)
-    heads = about.get("num_attention_heads", about.get("n_head", 1))
-    width = about.get("head_dim") or about.get("hidden_size", about.get("n_embd", 0)) // heads
-    layers = config.layers or about.get("num_hidden_layers", about.get("n_layer", 0))
-    return int(2 * layers * (about.get("num_key_value_heads") or heads) * width * BYTES[config.dtype])
+    """Keys and values of one token: 2 x layers x heads x width."""
+    from transformers import AutoConfig
+
+    folder = str(resolve_folder(config.model, config.revision))
+    about = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code).get_text_config()
+    width = getattr(about, "head_dim", None) or about.hidden_size // about.num_attention_heads
+    heads = getattr(about, "num_key_value_heads", None) or about.num_attention_heads
+    return int(2 * (config.layers or about.num_hidden_layers) * heads * width * BYTES[config.dtype])

@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
+from pairwright.errors import PairwrightError
 from pairwright.ids import digest
 from pairwright.storage import sql
 
@@ -59,6 +60,11 @@ def _sum(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], columns: Sequenc
         SELECT coalesce(sum(('0x' || sum[1:16])::UBIGINT), 0), coalesce(sum(('0x' || sum[17:32])::UBIGINT), 0)
         FROM (SELECT md5(json_array({names})::VARCHAR) AS sum FROM {sql.parquet(paths)})
     """
-    with sql.kind_errors(paths):
+    try:
         high, low = con.execute(query).fetchall()[0]
+    except duckdb.Error as error:
+        files = ", ".join(map(str, paths[:3])) + (" ..." if len(paths) > 3 else "")
+        raise PairwrightError(
+            f"cannot read {files} ({str(error).splitlines()[0]}): delete the damaged file and build again"
+        ) from error
     return ((int(high) << 64) + int(low)) % (1 << 128)

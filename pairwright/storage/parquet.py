@@ -34,8 +34,8 @@ def write_table(path: Path, rows: Rows, schema: pa.Schema, row_group: int = ROW_
     return written
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read `path`, or only `columns` of it."""
+def read_table(path: Path, columns: list[str] | None = None, row_group: int | None = None) -> pa.Table:
+    """Read `path`, or only `columns` of it, or only its row group number `row_group`."""
     try:
         with pq.ParquetFile(path) as file:
             absent = sorted(set(columns or []) - set(file.schema_arrow.names))
@@ -43,24 +43,26 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
                 raise PairwrightError(
                     f"{path} has no column {', '.join(absent)}: it was not written by this version; build it again"
                 )
-            return file.read(columns)
+            return file.read(columns) if row_group is None else file.read_row_group(row_group, columns)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
 
 
 def rows(path: Path) -> int:
     """The number of rows, from the footer."""
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+    return int(_footer(path).num_rows)
+
+
+def row_groups(path: Path) -> int:
+    """The number of row groups, from the footer."""
+    return int(_footer(path).num_row_groups)
 
 
 def is_sound(path: Path) -> bool:
     """True if the footer can be read; a file cut short or never finished has none."""
     try:
-        pq.read_metadata(path)
-    except (pa.ArrowException, OSError):
+        _footer(path)
+    except PairwrightError:
         return False
     return True
 
@@ -69,6 +71,13 @@ def tables(rows: Rows) -> Iterator[pa.Table]:
     """`rows` as a stream of tables."""
     for part in [rows] if isinstance(rows, pa.Table) else rows:
         yield pa.Table.from_batches([part]) if isinstance(part, pa.RecordBatch) else part
+
+
+def _footer(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _regroup(rows: Rows, schema: pa.Schema, size: int) -> Iterator[pa.Table]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
 
-from pairwright.errors import PairwrightError
 
-
-def open_memory(**settings: str | int) -> duckdb.DuckDBPyConnection:
+def open_memory() -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that fetches no extension from anywhere and spills to the system's temporary folder."""
     spill = Path(tempfile.gettempdir()) / f"pairwright-spill-{uuid.uuid4().hex}"  # made and removed by DuckDB, at need
-    return duckdb.connect(config={"autoinstall_known_extensions": False, "temp_directory": str(spill), **settings})
+    return duckdb.connect(config={"autoinstall_known_extensions": False, "temp_directory": str(spill)})
 
 
 def literal(value: object) -> str:
@@ -31,14 +28,3 @@ def parquet(paths: Iterable[Path]) -> str:
     """
     files = ", ".join(literal(path.resolve()) for path in paths)
     return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
-
-
-@contextlib.contextmanager
-def kind_errors(paths: Sequence[Path]) -> Iterator[None]:
-    """Turn DuckDB's complaint about a damaged file among `paths` into one sentence with the fix."""
-    try:
-        yield
-    except duckdb.Error as error:
-        names = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-        said = str(error).splitlines()[0]
-        raise PairwrightError(f"cannot read {names} ({said}): delete the damaged file and build again") from error

@@ -1,6 +1,8 @@
-"""What a trainer reads, made from the stored tables by SQL: `preference` and `unpaired` rows. Joins are by id only.
+"""What a trainer reads, made from the stored tables: `preference` and `unpaired` rows. Joins are by id only.
 
-Both stream: DuckDB holds at most `MEMORY` and spills the rest to the temporary folder. Rows come in the order of `pairs`.
+DuckDB joins and checks the ids; the texts never enter a join. They are fetched by id, a slice of rows at a time, from just
+the row groups that hold them, so memory is bounded by a slice and its row groups whatever the size of the dataset. Rows
+come in the order of the response files, so a slice touches few row groups (all, if a prompt's responses are scattered).
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairwright.errors import PairwrightError
-from pairwright.storage import sql
-from pairwright.storage.schemas import PREFERENCE, UNPAIRED, cast
+from pairwright.storage import parquet, sql
+from pairwright.storage.schemas import MESSAGES, PREFERENCE, UNPAIRED, cast
 
 BOTH = "both_chosen_and_rejected"
-MEMORY = "1500MB"
-BATCH_ROWS = 10_000
+SLICE_ROWS = 10_000
+KEPT = ["pair_id", "prompt_id", "chosen_id", "rejected_id", "score_chosen", "score_rejected", "margin"]
 
 SIDES = """
 CREATE TEMP VIEW sides AS
@@ -27,33 +29,64 @@ SELECT n, pair_id, prompt_id, chosen_id AS response_id, score_chosen AS score, t
 UNION ALL
 SELECT n, pair_id, prompt_id, rejected_id, score_rejected, false FROM kept
 """
+PAIR_TWICE = "SELECT pair_id, 'pair', pair_id, count(*) AS times FROM kept GROUP BY ALL HAVING times <> 1"
+PROMPT_NOT_ONCE = """
+SELECT pair_id, 'prompt', k.prompt_id, count(p.prompt_id) AS times
+FROM (SELECT prompt_id, min(pair_id) AS pair_id FROM kept GROUP BY prompt_id) k LEFT JOIN prompts p USING (prompt_id)
+GROUP BY ALL HAVING times <> 1
+"""
+RESPONSE_NOT_ONCE = """
+SELECT pair_id, 'response', s.response_id, count(r.response_id) AS times
+FROM (SELECT response_id, prompt_id, min(pair_id) AS pair_id FROM sides GROUP BY ALL) s
+LEFT JOIN responses r ON r.response_id = s.response_id AND r.prompt_id = s.prompt_id
+GROUP BY ALL HAVING times <> 1
+"""
+LOCATED_PAIRS = """
+SELECT k.*, p.at AS prompt_at, c.at AS chosen_at, r.at AS rejected_at
+FROM kept k
+JOIN prompts p ON p.prompt_id = k.prompt_id
+JOIN responses c ON c.response_id = k.chosen_id
+JOIN responses r ON r.response_id = k.rejected_id
+ORDER BY c.at, k.n
+"""
+LABELS = """
+CREATE TEMP TABLE labels AS
+SELECT response_id, prompt_id, bool_or(label) AS label, bool_or(label) AND NOT bool_and(label) AS torn, min(n) AS first,
+       CASE WHEN min(score) = max(score) AND count(score) = count(*) THEN min(score) END AS score
+FROM sides GROUP BY response_id, prompt_id
+"""
+LOCATED_LABELS = """
+SELECT l.*, p.at AS prompt_at, r.at AS response_at
+FROM labels l
+JOIN prompts p ON p.prompt_id = l.prompt_id
+JOIN responses r ON r.response_id = l.response_id
+WHERE NOT torn
+ORDER BY r.at, l.first, NOT l.label
+"""
 
 
 def preference(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Table) -> Iterator[pa.RecordBatch]:
     """PREFERENCE rows, one per row of `pairs` (kept pairs only), in conversational form.
 
-    Raises PairwrightError before the first row if a pair's prompt or one of its responses is not there exactly once, and
-    ValueError if a row of `pairs` is not kept or a pair's two texts are equal.
+    Raises PairwrightError if a pair's prompt or one of its responses is not there exactly once or has no text, and ValueError
+    if a row of `pairs` is not kept or a pair's two texts are equal.
     """
-    with _joined(prompts, responses, pairs) as con:
-        for batch in _stream(
-            con,
-            """
-            SELECT k.*, p.messages AS prompt,
-                   [{'role': 'assistant', 'content': c.text}] AS chosen, c.model AS chosen_model,
-                   [{'role': 'assistant', 'content': r.text}] AS rejected, r.model AS rejected_model
-            FROM kept k
-            JOIN prompts p ON p.prompt_id = k.prompt_id
-            JOIN responses c ON c.response_id = k.chosen_id
-            JOIN responses r ON r.response_id = k.rejected_id
-            ORDER BY k.n
-            """,
-            PREFERENCE,
-        ):
-            same = pc.equal(_texts(batch["chosen"]), _texts(batch["rejected"]))
+    questions, answers = Shelf(prompts, "prompt_id"), Shelf(responses, "response_id", "prompt_id")
+    with _joined(questions, answers, pairs) as con:
+        for part in con.sql(LOCATED_PAIRS).to_arrow_reader(SLICE_ROWS):
+            chosen = answers.fetch(part["chosen_id"], part["chosen_at"], ["text", "model"])
+            rejected = answers.fetch(part["rejected_id"], part["rejected_at"], ["text", "model"])
+            same = pc.equal(chosen["text"], rejected["text"])
             if pc.any(same).as_py():
-                raise ValueError(f"chosen equals rejected in pair {batch['pair_id'].filter(same)[0]}")
-            yield batch
+                raise ValueError(f"chosen equals rejected in pair {part['pair_id'].filter(same.combine_chunks())[0]}")
+            made = {
+                "prompt": questions.fetch(part["prompt_id"], part["prompt_at"], ["messages"])["messages"],
+                "chosen": _turn(chosen["text"]),
+                "rejected": _turn(rejected["text"]),
+                "chosen_model": chosen["model"],
+                "rejected_model": rejected["model"],
+            }
+            yield from cast(_with(part, made), PREFERENCE).combine_chunks().to_batches()
 
 
 def unpaired(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Table) -> tuple[Iterator[pa.RecordBatch], int]:
@@ -62,85 +95,81 @@ def unpaired(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Table
     Chosen becomes true, rejected false; a response that is both is left out, to be counted under the reason `BOTH`. The
     labels are relative. `score` is null where a response's pairs disagree about it. Errors are those of `preference`.
     """
+    questions, answers = Shelf(prompts, "prompt_id"), Shelf(responses, "response_id", "prompt_id")
     stack = contextlib.ExitStack()
-    con = stack.enter_context(_joined(prompts, responses, pairs))
-    con.execute(
-        """
-        CREATE TEMP TABLE labels AS
-        SELECT response_id, prompt_id, bool_or(label) AS label, bool_or(label) AND NOT bool_and(label) AS torn, min(n) AS first,
-               CASE WHEN min(score) = max(score) AND count(score) = count(*) THEN min(score) END AS score
-        FROM sides GROUP BY response_id, prompt_id
-        """
-    )
+    con = stack.enter_context(_joined(questions, answers, pairs))
+    con.execute(LABELS)
     left_out = int(con.execute("SELECT count(*) FROM labels WHERE torn").fetchall()[0][0])
 
     def batches() -> Iterator[pa.RecordBatch]:
         with stack:
-            yield from _stream(
-                con,
-                """
-                SELECT p.messages AS prompt, [{'role': 'assistant', 'content': r.text}] AS completion, l.label, l.score,
-                       l.prompt_id, l.response_id, r.model
-                FROM labels l
-                JOIN prompts p ON p.prompt_id = l.prompt_id
-                JOIN responses r ON r.response_id = l.response_id
-                WHERE NOT torn
-                ORDER BY l.first, NOT l.label
-                """,
-                UNPAIRED,
-            )
+            for part in con.sql(LOCATED_LABELS).to_arrow_reader(SLICE_ROWS):
+                found = answers.fetch(part["response_id"], part["response_at"], ["text", "model"])
+                made = {
+                    "prompt": questions.fetch(part["prompt_id"], part["prompt_at"], ["messages"])["messages"],
+                    "completion": _turn(found["text"]),
+                    "model": found["model"],
+                }
+                yield from cast(_with(part, made), UNPAIRED).combine_chunks().to_batches()
 
     return batches(), left_out
 
 
+class Shelf:
+    """Rows of Parquet files that are fetched by id. In memory are only the ids and the row group (`at`) each stands in."""
+
+    def __init__(self, paths: Sequence[Path], key: str, *also: str) -> None:
+        self.key = key
+        self.groups = [(path, group) for path in paths for group in range(parquet.row_groups(path))]
+        parts = [pa.table({name: pa.array([], pa.string()) for name in (key, *also)} | {"at": pa.array([], pa.int32())})]
+        for i, (path, group) in enumerate(self.groups):
+            part = parquet.read_table(path, [key, *also], group)
+            parts.append(part.append_column("at", pa.repeat(pa.scalar(i, pa.int32()), part.num_rows)))
+        self.ids = pa.concat_tables(parts)
+
+    def fetch(self, ids: pa.Array, at: pa.Array, columns: list[str]) -> pa.Table:
+        """`columns` of the rows with these ids, in this order; `at` says in which row groups they are."""
+        parts = []
+        for i in sorted(pc.unique(at).to_pylist()):
+            path, group = self.groups[i]
+            part = parquet.read_table(path, [self.key, *columns], group)
+            parts.append(part.filter(pc.is_in(part[self.key], value_set=ids)))
+        found = pa.concat_tables(parts).combine_chunks()
+        found = found.take(pc.index_in(ids, value_set=found[self.key].combine_chunks()))
+        for name in ids.filter(pc.is_null(found[columns[0]]).combine_chunks())[:1]:
+            raise PairwrightError(f"{self.key} {name} has no {columns[0]}, yet a kept pair names it: build again from its stage")
+        return found
+
+
 @contextlib.contextmanager
-def _joined(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with `prompts`, `responses`, `kept` (pairs, numbered by n) and `sides`, after every id was found."""
+def _joined(prompts: Shelf, responses: Shelf, pairs: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the ids of `prompts`, `responses`, `kept` (pairs, numbered by n) and `sides`, all found and unique."""
     if "keep" in pairs.column_names and not pc.all(pairs["keep"], min_count=0).as_py():
         raise ValueError("only kept pairs can be published")
-    wanted = ["pair_id", "prompt_id", "chosen_id", "rejected_id", "score_chosen", "score_rejected", "margin"]
-    with sql.kind_errors([*prompts, *responses]), sql.open_memory(memory_limit=MEMORY, threads=2) as con:
-        con.register("kept", pairs.select(wanted).append_column("n", pa.array(range(pairs.num_rows), pa.int64())))
-        con.execute(f"CREATE TEMP VIEW prompts AS SELECT prompt_id, messages FROM {sql.parquet(prompts)}")
-        con.execute(
-            "CREATE TEMP VIEW responses AS SELECT response_id, prompt_id, text, model "
-            f"FROM {sql.parquet(responses)} WHERE text IS NOT NULL"
-        )
+    with sql.open_memory() as con:
+        con.register("kept", pairs.select(KEPT).append_column("n", pa.array(range(pairs.num_rows), pa.int64())))
+        con.register("prompts", prompts.ids)
+        con.register("responses", responses.ids)
         con.execute(SIDES)
-        _check(con, "SELECT pair_id, 'pair', pair_id, count(*) AS times FROM kept GROUP BY ALL HAVING times <> 1")
-        _check(
-            con,
-            """
-            SELECT min(pair_id), 'prompt', k.prompt_id, count(p.prompt_id) AS times
-            FROM (SELECT prompt_id, min(pair_id) AS pair_id FROM kept GROUP BY prompt_id) k LEFT JOIN prompts p USING (prompt_id)
-            GROUP BY k.prompt_id HAVING times <> 1
-            """,
-        )
-        _check(
-            con,
-            """
-            SELECT min(pair_id), 'response', s.response_id, count(r.response_id) AS times
-            FROM (SELECT response_id, prompt_id, min(pair_id) AS pair_id FROM sides GROUP BY ALL) s
-            LEFT JOIN responses r ON r.response_id = s.response_id AND r.prompt_id = s.prompt_id
-            GROUP BY s.response_id, s.prompt_id HAVING times <> 1
-            """,
-        )
+        for problem in (PAIR_TWICE, PROMPT_NOT_ONCE, RESPONSE_NOT_ONCE):
+            for pair, what, name, times in con.execute(f"{problem} LIMIT 1").fetchall():
+                raise PairwrightError(
+                    f"pair {pair} needs {what} {name} exactly once, but it was found {times} times: "
+                    "the stored tables do not belong together, so build again from the first stage that differs"
+                )
         yield con
 
 
-def _check(con: duckdb.DuckDBPyConnection, query: str) -> None:
-    for pair, what, name, times in con.execute(f"{query} LIMIT 1").fetchall():
-        raise PairwrightError(
-            f"pair {pair} needs {what} {name} exactly once, but it was found {times} times: "
-            "the stored tables do not belong together, so build again from the first stage that differs"
-        )
+def _turn(texts: pa.ChunkedArray) -> pa.ListArray:
+    """Each text as a conversation of one assistant turn."""
+    content = texts.combine_chunks()
+    role = pa.repeat(pa.scalar("assistant"), len(content))
+    offsets = pa.array(range(len(content) + 1), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([role, content], ["role", "content"])).cast(MESSAGES)
 
 
-def _stream(con: duckdb.DuckDBPyConnection, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    for batch in con.sql(query).to_arrow_reader(BATCH_ROWS):
-        yield from cast(pa.Table.from_batches([batch]), schema).to_batches()
-
-
-def _texts(messages: pa.ListArray) -> pa.Array:
-    """The content of the one message in each list."""
-    return messages.flatten().field("content")
+def _with(part: pa.RecordBatch, columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    table = pa.Table.from_batches([part])
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table

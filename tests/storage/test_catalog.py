@@ -14,9 +14,10 @@ from pairwright.storage.schemas import PROMPTS, pairs_schema
 from pairwright.storage.versions import Dataset
 
 
-@pytest.fixture
-def three(dataset: Dataset) -> Dataset:
-    """Versions with 4, 5 and 6 prompts."""
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Versions with 4, 5 and 6 prompts; only to be read."""
+    dataset = Dataset(tmp_path_factory.mktemp("it's a root"), "prefs")
     for n in (4, 5, 6):
         commit(dataset, n=n, recipe={"n": n} if n % 2 else {"other": {"deep": [n]}})
     return dataset

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sample_tables import PAIRS, kept, pair_row, prompt_row, prompts, response_row, responses, table, written
 
 from pairwright.errors import PairwrightError
@@ -30,13 +33,36 @@ def test_a_pair_becomes_a_row_in_trls_conversational_form(files: Any) -> None:
     assert rows[3]["chosen_model"] == rows[3]["rejected_model"] == "policy"
 
 
-def test_rows_come_in_the_order_of_the_pairs_whatever_the_order_of_the_files(tmp_path: Path) -> None:
+def test_rows_come_in_the_order_of_the_response_files_then_of_the_pairs(tmp_path: Path) -> None:
     shuffled = responses(N).take(list(range(N * 3))[::-1])
     halves = [written(tmp_path, f"r{i}", shuffled.slice(i * 9, 9))[0] for i in range(2)]
     pairs = kept([pair_row(i) for i in (4, 0, 5, 2)])
     rows = pa.Table.from_batches(preference(written(tmp_path, "p", prompts(N)), halves, pairs))
-    assert rows["pair_id"].to_pylist() == pairs["pair_id"].to_pylist()
+    assert rows["pair_id"].to_pylist() == [pair_row(i)["pair_id"] for i in (4, 5, 0, 2)]
     assert rows.schema.equals(PREFERENCE)
+
+
+@settings(max_examples=12, deadline=None)
+@given(rows=st.permutations(range(N * 3)), cut=st.integers(1, N * 3), group=st.integers(1, 5), slice_rows=st.integers(1, 5))
+def test_every_pair_gets_its_own_texts_however_the_responses_are_scattered(
+    rows: list[int], cut: int, group: int, slice_rows: int
+) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pairwright.storage.views.SLICE_ROWS", slice_rows)
+        folder, shuffled = Path(name), responses(N).take(rows)
+        write_table(folder / "a.parquet", shuffled.slice(0, cut), RESPONSES, row_group=group)
+        write_table(folder / "b.parquet", shuffled.slice(cut), RESPONSES, row_group=group)
+        files = written(folder, "p", prompts(N)), [folder / "a.parquet", folder / "b.parquet"]
+        found = pa.Table.from_batches(preference(*files, kept([pair_row(i, 2, 1) for i in range(N)]))).to_pylist()
+        for row in found:
+            i = int(row["prompt"][0]["content"].split()[1].rstrip(":"))
+            assert row["pair_id"] == pair_row(i, 2, 1)["pair_id"]
+            assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == (f"Answer 2 to {i}.\n", f"Answer 1 to {i}.\n")
+        assert len(found) == N
+        labels = pa.Table.from_batches(unpaired(*files, kept([pair_row(i, 2, 1) for i in range(N)]))[0]).to_pylist()
+        assert {(row["completion"][0]["content"], row["label"]) for row in labels} == {
+            (f"Answer {k} to {i}.\n", k == 2) for i in range(N) for k in (1, 2)
+        }
 
 
 def test_no_pairs_give_no_rows(files: Any) -> None:
@@ -68,7 +94,7 @@ def test_a_response_of_another_prompt_is_not_accepted(files: Any) -> None:
 
 def test_a_response_without_text_is_not_accepted(tmp_path: Path) -> None:
     failed = table([response_row(0, 0), response_row(0, 1) | {"text": None, "reason": "empty"}], RESPONSES)
-    with pytest.raises(PairwrightError, match="found 0 times"):
+    with pytest.raises(PairwrightError, match="response_id .* has no text, yet a kept pair names it"):
         next(preference(written(tmp_path, "p", prompts(1)), written(tmp_path, "r", failed), kept([pair_row(0)])))
 
 

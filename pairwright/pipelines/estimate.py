@@ -1,8 +1,7 @@
 """What a build will ask, compute, take and cost, before any model is loaded. Only what is left to do counts.
 
-Prompts are counted with the role's own tokenizer where it is on this machine. Annotators are tried dry: a few groups of made-up
-responses, whose requests are counted while scripted answers keep them going. All of it is scaled up, so the numbers are
-estimates; requests that the journal would answer for nothing are counted too.
+Prompts are counted with the role's tokenizer where it is on this machine. Annotators are tried dry: a few groups of made-up
+responses, whose requests are counted while scripted answers keep them going, and scaled up. What the journal holds counts too.
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ from pairwright.storage.parquet import is_sound
 
 GIB = 2**30
 COUNTED, TRIED = 2000, 16  # prompts tokenised and groups tried dry: those with the smallest ids, which are hashes: a fair sample
-PROBE_S = 0.3
 DECODING = {"transformers": 5.0, "vllm": 1.5}
 """A decoded token takes so many times a scored one: SmolLM2-135M on two CPU cores (512 tokens per CPU second scored; 96 and 375
 sampled). On other machines and models a guess."""
@@ -71,9 +69,8 @@ class Amount:
 
 @dataclass(frozen=True)
 class Work:
-    """One stage's requests to one role: what is `left`, and what the whole would be; None where `note` says why.
-
-    `seconds` and `money` (in the currency of the model's prices) are for what is left; None where `note` says why."""
+    """One stage's requests to one role: what is `left` and what the whole would be, and for what is left the `seconds` and the
+    `money` (in the currency of the model's prices). None where `note` says why."""
 
     stage: str
     role: str
@@ -87,8 +84,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes a model with work left takes: its weights, and the keys and values of the tokens it holds at a time. None where
-    `note` says why."""
+    """Bytes a model with work left takes for its weights, and for keys and values. None where `note` says why."""
 
     model: str
     weights: int | None
@@ -127,10 +123,10 @@ class Estimate:
 
 
 class Reader:
-    """Turns requests to one model into tokens, or what comes nearest. `how` says which; `longest`: tokens of the longest yet."""
+    """Turns requests to one model into tokens, or what comes nearest. `longest`: tokens of the longest request that samples."""
 
     def __init__(self, config: ModelConfig) -> None:
-        self.config, self.longest, self.generates, self.renderer = config, 0, False, None
+        self.config, self.longest, self.renderer = config, 0, None
         scripted = isinstance(config, ScriptedModel)
         self.how = "words, its tokens" if scripted else "characters / 4"
         self.cut: Callable[[str], Pieces] = str.split if scripted else lambda t: [t[i : i + 4] for i in range(0, len(t), 4)]
@@ -146,12 +142,12 @@ class Reader:
         asked = made = most = 0.0
         known = distinct(before)
         for request in requests:
+            before.append(self._read(request))
             n, limit = 1, int(isinstance(request, Choose))
             if isinstance(request, Generate):
-                self.generates, n, limit = True, request.n, request.sampling.max_tokens
+                n, limit = request.n, request.sampling.max_tokens
+                self.longest = max(self.longest, len(before[-1]) + limit)
             each = min(limit, max(1, limit / 2) if response is None else response)
-            before.append(self._read(request))
-            self.longest = max(self.longest, len(before[-1]) + limit)
             asked, made, most = asked + len(before[-1]), made + n * each, most + n * limit
         computed = distinct(before) - known
         return Amount(len(requests), round(asked + made), round(computed + made), round(made), round(most))
@@ -166,9 +162,9 @@ class Reader:
         if not isinstance(request, Score):
             return [piece for turn in request.prompt for piece in self.cut(turn.content)]
         given = request.continuation
-        ends = request.speaker == "assistant" and request.terminator and given.finished
         texts = [*(turn.content for turn in request.context), given.text]
-        return [*(piece for text in texts for piece in self.cut(text)), *[""] * ends]
+        end = [""] * (request.speaker == "assistant" and request.terminator and given.finished)
+        return [piece for text in texts for piece in self.cut(text)] + end
 
 
 def estimate(build: Build) -> Estimate:
@@ -178,7 +174,8 @@ def estimate(build: Build) -> Estimate:
     """
     todo = left_to_do(build)
     length, response = _response_length(build)
-    counting = _Counting(build, length)
+    roles = {build.pool.model(role): role for role in build.recipe.role_needs()}
+    counting = _Counting(build, length, {model: Reader(build.pool.config(role)) for model, role in roles.items()})
     work = [counting.sample(todo["sample"])]
     work += [w for name in build.annotators for w in counting.annotate(name, todo[name])]
     speeds = {"sample": _measured(build, "sample", [ROLE])}
@@ -186,7 +183,7 @@ def estimate(build: Build) -> Estimate:
     work = [_priced(w, build.pool.config(w.role), speeds[w.stage.split()[0]]) for w in work]
     used = {build.pool.model(w.role) for w in work if w.left is None or w.left.requests}
     memory = [_memory(r) for model, r in counting.readers.items() if model in used]
-    sizes = sorted((m.weights + (m.cache or 0) for m in memory if m.weights is not None), reverse=True)
+    sizes = sorted((m.weights + m.cache for m in memory if m.weights is not None and m.cache is not None), reverse=True)
     peak = sum(sizes[: build.recipe.run.max_resident]) if sizes else None
     return Estimate(work, memory, _sum([w.seconds for w in work]), _sum([w.money for w in work]), peak, response)
 
@@ -199,9 +196,9 @@ def distinct(sequences: Sequence[Pieces]) -> int:
 
 def duration(seconds: float | None) -> str | None:
     """`seconds` for people: "12 s", "3.5 min", "2.1 h"."""
-    if seconds is None:
-        return None
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds is None or seconds < 90:
+        return None if seconds is None else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _cells(left: Amount | None, total: Amount | None) -> tuple[int | None, ...]:
@@ -231,25 +228,17 @@ class _Counting:
 
     build: Build
     length: float
-    readers: dict[str, Reader] = field(default_factory=dict)
+    readers: dict[str, Reader]
     seen: set[str] = field(default_factory=set)
     scored: dict[str, list[Pieces]] = field(default_factory=dict)
 
-    def reader(self, role: str) -> Reader:
-        """Of the role's model; equal models have one."""
-        model = self.build.pool.model(role)
-        if model not in self.readers:
-            self.readers[model] = Reader(self.build.pool.config(role))
-        return self.readers[model]
-
     def sample(self, todo: Todo) -> Work:
         """The policy's work."""
-        config, reader = self.build.recipe.sample, self.reader(ROLE)
+        config, by_id, reader = self.build.recipe.sample, self.build.by_id, self.readers[self.build.pool.model(ROLE)]
 
         def amount(prompts: Sequence[str]) -> Amount:
             picked = sorted(prompts)[:COUNTED]
-            messages = [shown(config, self.build.by_id[i].messages) for i in picked]
-            asked = [Generate(ROLE, prompt, config.sampling, config.n) for prompt in messages]
+            asked = [Generate(ROLE, shown(config, by_id[i].messages), config.sampling, config.n) for i in picked]
             return reader.amount(asked, self.length, []).times(len(prompts) / max(1, len(picked)))
 
         left = amount(todo.left)
@@ -261,22 +250,21 @@ class _Counting:
         annotator, pool = self.build.annotators[name], self.build.pool
         groups = [_dummy(self.build, i, self.length) for i in sorted(todo.left or todo.done)[:TRIED]]
         asked: dict[str, list[Request]] = {role: [] for role in sorted(annotator.roles())}
-        problem = ""
+        seen, problem = self.seen if todo.left else set(), ""  # what is done already spares nobody anything
         try:
             for request in (request for group in groups for request in dry_run(annotator, group)):
                 key = request_key(pool.model(request.role), request)
-                if key not in self.seen:
-                    self.seen.add(key)
+                if key not in seen:
+                    seen.add(key)
                     asked[request.role].append(request)
         except Exception as error:  # a method may take the answers for what it likes, and these mean nothing
             problem = f"its dry run failed ({type(error).__name__}: {error})"
         for role, requests in asked.items():
-            reader = self.reader(role)
+            reader = self.readers[model := pool.model(role)]
             work = Work(f"annotate {name}", role, reader.config.label(), None, None, None, None, problem)
             if not problem:
-                tried = reader.amount(requests, None, self.scored.setdefault(pool.model(role), []))
-                counts = len(todo.left), len(todo.left) + len(todo.done)
-                left, total = (tried.times(n / max(1, len(groups))) for n in counts)
+                tried = reader.amount(requests, None, self.scored.setdefault(model, []) if todo.left else [])
+                left, total = (tried.times(n / max(1, len(groups))) for n in (len(todo.left), len(todo.left) + len(todo.done)))
                 work = replace(work, left=left, total=total, note=f"from {len(groups)} groups, in {reader.how}")
             yield work
 
@@ -314,9 +302,8 @@ def _measured(build: Build, stage: str, roles: Iterable[str]) -> tuple[str, Call
     if not costs:
         return None
     tokens, computed, seconds = (sum(c.get(k, 0) for c in costs.values()) for k in ("tokens", "forwarded", "engine_seconds"))
-    shares = 0 < computed < tokens
-    why = f"speed measured in version {', '.join(map(str, costs))}"
-    return why, lambda left: seconds * (left.computed / computed if shares else left.asked / tokens)
+    name, speed = ("computed", seconds / computed) if 0 < computed < tokens else ("asked", seconds / tokens)
+    return f"speed measured in version {', '.join(map(str, costs))}", lambda left: speed * getattr(left, name)
 
 
 def _priced(work: Work, config: ModelConfig, measured: tuple[str, Callable[[Amount], float]] | None) -> Work:
@@ -340,7 +327,10 @@ def _rough_seconds(left: Amount, config: ModelConfig) -> tuple[float | None, str
     if parameters is None:
         return None, "time unknown: there are no safetensors to tell the size"
     tokens = left.computed + (DECODING[config.engine] - 1) * left.generated
-    return 2 * parameters * tokens / matmul_flops(_device(config), config.dtype), "rough time from a matrix product"
+    try:
+        return 2 * parameters * tokens / matmul_flops(_device(config), config.dtype), "rough time from a matrix product"
+    except (RuntimeError, AssertionError):  # what torch raises for a device that is not there
+        return None, f"time unknown: {_device(config)} cannot be used here"
 
 
 def _device(config: ModelConfig) -> str:
@@ -374,7 +364,7 @@ def matmul_flops(device: str, dtype: str) -> float:
     a = torch.randn(size, size, device=device).to(torch.bfloat16 if dtype == "auto" else getattr(torch, dtype))
     torch.mm(a, a)[0, 0].item()  # warms up; `item` waits for the device
     began = time.perf_counter()
-    while (took := time.perf_counter() - began) < PROBE_S:
+    while (took := time.perf_counter() - began) < 0.3:
         torch.mm(a, a)[0, 0].item()
         done += 1
     return 2 * size**3 * done / took
@@ -383,15 +373,13 @@ def matmul_flops(device: str, dtype: str) -> float:
 def _memory(reader: Reader) -> Memory:
     config = reader.config
     if not isinstance(config, TransformersModel | VllmModel):
-        why = "none here, it runs on a server" if isinstance(config, OpenAIModel) else "none, it has no weights"
-        return Memory(config.label(), None, None, why)
+        return Memory(config.label(), None, None, "none on this machine")
     parameters = count_parameters(config)
     if parameters is None:
         return Memory(config.label(), None, None, "unknown: there are no safetensors to tell the size")
     weights = parameters * BYTES[config.dtype]
     if isinstance(config, TransformersModel):
-        held = max(config.max_rows * reader.longest if reader.generates else 0, 4 * config.batch_tokens)
-        cache = held * _bytes_per_token(config)
+        cache = max(config.max_rows * reader.longest, 4 * config.batch_tokens) * _bytes_per_token(config)
     elif config.kv_gib is None and _device(config) == "cuda":
         import torch
 

@@ -130,7 +130,7 @@ def _stage(
 
 def shown(changes: Sequence[str]) -> str:
     """The first changes in one line."""
-    more = f"; and {len(changes) - SHOWN} more changes" if len(changes) > SHOWN else ""
+    more = f"; and {_count(len(changes) - SHOWN, 'more change')}" if len(changes) > SHOWN else ""
     return "; ".join(changes[:SHOWN]) + more
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from pairwright.engines.base import Engine, ModelConfig
 from pairwright.engines.requests import Completion, Generate, Generated, Request, Result, Sampling, Usage, turns
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is first imported
+settings.register_profile("house", deadline=None)  # how busy the machine is must not decide a test
+settings.load_profile("house")
 
 PRICE = 0.5  # of one token of any fake model
 
@@ -142,6 +150,35 @@ def smollm2() -> Iterator[Any]:
     engine = TransformersModel(model="smollm2").load()
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`tiny("Llama", num_hidden_layers=3)`: the folder of a random model of that family with the embedded model's tokenizer."""
+    from pairwright.engines.folders import EMBEDDED, resolve_folder
+
+    if importlib.util.find_spec(EMBEDDED["smollm2"][0]) is None:
+        pytest.skip("the embedded small model is not installed")
+    source = resolve_folder("smollm2")
+    sizes = {"vocab_size": 49152, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= {"num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 512, "initializer_range": 0.3}
+    sizes |= {"eos_token_id": 2, "pad_token_id": 2, "bos_token_id": 1}
+
+    @functools.cache
+    def make(family: str, **about: Any) -> Path:
+        import torch
+        import transformers
+
+        config = getattr(transformers, about.pop("config", f"{family}Config"))(**(sizes | about))
+        folder = tmp_path_factory.mktemp(family)
+        torch.manual_seed(0)
+        getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(folder)
+        for file in source.iterdir():
+            if file.name.startswith(("tokenizer", "chat_template", "special_tokens")):
+                shutil.copy(file, folder)
+        return folder
+
+    return make
 
 
 @pytest.fixture

@@ -202,28 +202,23 @@ def explain(
 @app.command()
 def query(
     dataset: DatasetArg,
-    sql: Annotated[str, typer.Argument(help="SQL over preference, pairs, responses, annotations, ... (T_all, T_at(v))")],
+    sql: Annotated[
+        str | None,
+        typer.Argument(help="SQL over preference, pairs, responses, annotations, ... (T_all, T_at(v)); without it: a prompt"),
+    ] = None,
     version: Annotated[int | None, typer.Option(help="what the plain names mean; default: the latest")] = None,
     root: Root = Path("data"),
     as_json: Json = False,
 ) -> None:
-    """Ask a dataset in SQL (DuckDB)."""
-    import duckdb
-
-    from pairwright.flows import screen
+    """Ask a dataset in SQL (DuckDB), once or line by line."""
+    from pairwright.flows.asking import answer, converse
     from pairwright.storage.catalog import connect
 
     with connect(_dataset(dataset, root), version) as con:
-        try:
-            found = con.execute(sql)
-            columns = [c[0] for c in found.description or []]
-            rows = found.fetchall()
-        except duckdb.Error as error:
-            raise PairwrightError(f"DuckDB says: {' '.join(str(error).split())}") from None
-    if as_json:
-        _json([dict(zip(columns, row, strict=True)) for row in rows])
-    else:
-        screen.table("", columns, rows)
+        if sql is None:
+            converse(con)
+        else:
+            answer(con, sql, as_json)
 
 
 @app.command()
@@ -390,7 +385,9 @@ def _show_estimate(found: Any) -> None:
     from pairwright.flows import screen
 
     columns, rows = found.rows()
-    screen.table("\nestimate", columns, rows)
+    screen.table("\nestimate of what is left to do", columns, rows)
+    for line in found.lines():
+        print(line)
 
 
 if __name__ == "__main__":

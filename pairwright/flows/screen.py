@@ -16,7 +16,9 @@ from rich.text import Text
 from pairwright.engines.runner import Stats
 from pairwright.pipelines.progress import Progress
 
-out = Console(soft_wrap=False)
+SHORT = 16  # a column whose texts are no longer than this is never broken
+
+out = Console()
 err = Console(stderr=True)
 
 
@@ -66,7 +68,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     shown = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numbers = all(isinstance(row[i], int | float) or row[i] is None for row in rows) and bool(rows)
-        shown.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        short = numbers or max((len(str(row[i])) for row in rows), default=0) <= SHORT
+        shown.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=short)
     for row in rows:
         shown.add_row(*[_cell(value) for value in row])
     out.print(shown)

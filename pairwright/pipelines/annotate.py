@@ -7,13 +7,12 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pairwright.annotators.base import Annotating, Annotation, Annotator, Group, Response
 from pairwright.engines.requests import Request, Result
 from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.recipe import AnnotatorSpec, SampleConfig
 from pairwright.pipelines.sample import shown
+from pairwright.storage.parquet import read_table
 
 COLUMNS = ["response_id", "prompt_id", "index", "text", "token_ids", "tokenizer", "finish_reason", "reason"]
 
@@ -33,7 +32,7 @@ def groups(files: Iterable[Path], prompts: Mapping[str, Prompt], config: SampleC
     """The groups of `prompts` that have at least one response, read one file at a time; a file holds whole groups."""
     for path in files:
         rows: dict[str, list[dict[str, Any]]] = {}
-        for row in pq.read_table(path, columns=COLUMNS).to_pylist():
+        for row in read_table(path, COLUMNS).to_pylist():
             if row["prompt_id"] in prompts and row["reason"] is None:
                 rows.setdefault(row["prompt_id"], []).append(row)
         for prompt_id, mine in rows.items():

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pairwright.annotators.length import fit_alpha
 from pairwright.pipelines.combine import combine
 from pairwright.pipelines.filters import PairColumns, Side, apply_filters
 from pairwright.pipelines.pairs import Candidate, Pair, pair_id, pairs_of
 from pairwright.pipelines.recipe import Recipe
+from pairwright.storage.parquet import read_table
 from pairwright.storage.schemas import pairs_schema
 
 Score = tuple[float | None, str | None]  # a score, or the reason why there is none
@@ -97,7 +97,7 @@ def read_groups(stored: Stored) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """(prompt_id, its responses that were made), one file at a time; a file holds whole groups."""
     wanted = pa.array(stored.prompts, pa.string())
     for path in stored.responses:
-        table = pq.read_table(path, columns=COLUMNS)
+        table = read_table(path, COLUMNS)
         table = table.filter(pc.and_(pc.is_null(table["reason"]), pc.is_in(table["prompt_id"], wanted)))
         rows: dict[str, list[dict[str, Any]]] = {}
         for row in table.to_pylist():
@@ -109,7 +109,7 @@ def read_scores(files: Iterable[Path]) -> dict[str, Score]:
     """response id -> its score, or the reason why it has none. Comparisons of two responses are not scores."""
     scores: dict[str, Score] = {}
     for path in files:
-        table = pq.read_table(path, columns=["subject_id", "other_id", "score", "reason"])
+        table = read_table(path, ["subject_id", "other_id", "score", "reason"])
         table = table.filter(pc.is_null(table["other_id"]))
         columns = (table[name].to_pylist() for name in ("subject_id", "score", "reason"))
         scores |= {subject: (score, reason) for subject, score, reason in zip(*columns, strict=True)}
@@ -120,7 +120,7 @@ def read_parts(files: Iterable[Path], subjects: set[str]) -> dict[str, dict[str,
     """response id -> the numbers its annotation was made of, for the valid ones of `subjects`."""
     wanted, parts = pa.array(subjects, pa.string()), {}
     for path in files:
-        table = pq.read_table(path, columns=["subject_id", "valid", "parts"])
+        table = read_table(path, ["subject_id", "valid", "parts"])
         table = table.filter(pc.and_(table["valid"], pc.is_in(table["subject_id"], wanted)))
         for subject, items in zip(table["subject_id"].to_pylist(), table["parts"].to_pylist(), strict=True):
             parts[subject] = {item["name"]: item["value"] for item in items}

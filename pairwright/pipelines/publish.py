@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pairwright.errors import PairwrightError
 from pairwright.pipelines.cut import Cut, Stored
@@ -19,6 +18,7 @@ from pairwright.pipelines.prompts.sources import PromptSet, prompts_table
 from pairwright.pipelines.recipe import Recipe
 from pairwright.storage import views
 from pairwright.storage.manifest import Manifest, StageAccount
+from pairwright.storage.parquet import read_table
 from pairwright.storage.schemas import ANNOTATIONS, DROPPED, PREFERENCE, PROMPTS, RESPONSES, UNPAIRED, pairs_schema
 from pairwright.storage.versions import Dataset, Staging
 
@@ -87,13 +87,13 @@ def _put(
     wanted = pa.array(prompts, pa.string())
     for path in files:
         columns = ["prompt_id"] if name is None else ["prompt_id", "annotator"]
-        head = pq.read_table(path, columns=columns)
+        head = read_table(path, columns)
         inside = pc.is_in(head["prompt_id"], wanted)
         named = name is None or head["annotator"].unique().to_pylist() == [name]
         if named and pc.all(inside).as_py():
             staging.link(table, path)
         elif pc.any(inside).as_py():
-            rows = pq.read_table(path, schema=schema).filter(inside)
+            rows = read_table(path, schema.names).filter(inside)
             if name is not None:
                 at = rows.schema.get_field_index("annotator")
                 rows = rows.set_column(at, "annotator", pa.array([name] * rows.num_rows, pa.string()))
@@ -130,7 +130,7 @@ def _reasons(files: Iterable[Path], prompts: frozenset[str]) -> Counter[str | No
     """How many rows of `prompts` have which reason; None counts the good ones."""
     wanted, found = pa.array(prompts, pa.string()), Counter[str | None]()
     for path in files:
-        table = pq.read_table(path, columns=["prompt_id", "reason"])
+        table = read_table(path, ["prompt_id", "reason"])
         for item in table.filter(pc.is_in(table["prompt_id"], wanted))["reason"].value_counts().to_pylist():
             found[item["values"]] += item["counts"]
     return found
@@ -141,7 +141,7 @@ def _named(reasons: Counter[str | None]) -> dict[str, int]:
 
 
 def _compares(files: Sequence[Path]) -> bool:
-    return any(pc.any(pc.is_valid(pq.read_table(path, columns=["other_id"])["other_id"])).as_py() for path in files[:1])
+    return any(pc.any(pc.is_valid(read_table(path, ["other_id"])["other_id"])).as_py() for path in files[:1])
 
 
 def _dropped(draft: Draft) -> Iterator[dict[str, Any]]:
@@ -149,7 +149,7 @@ def _dropped(draft: Draft) -> Iterator[dict[str, Any]]:
     for id_, reason, detail in draft.prompts.dropped:
         yield {"stage": "prompts", "unit": "row", "id": id_, "reason": reason, "detail": detail}
     for path in draft.stored.responses:
-        table = pq.read_table(path, columns=["response_id", "prompt_id", "reason"])
+        table = read_table(path, ["response_id", "prompt_id", "reason"])
         for row in table.filter(pc.is_valid(table["reason"])).to_pylist():
             if row["prompt_id"] in draft.stored.prompts:
                 yield {"stage": "sample", "unit": "response", "id": row["response_id"], "reason": row["reason"], "detail": None}
@@ -167,7 +167,7 @@ def _cost(draft: Draft) -> dict[str, dict[str, float]]:
 def _sum(files: Iterable[Path]) -> dict[str, float]:
     total = {"tokens": 0.0, "seconds": 0.0}
     for path in files:
-        table = pq.read_table(path, columns=list(total))
+        table = read_table(path, list(total))
         for name in total:
             total[name] += float(pc.sum(table[name]).as_py() or 0)
     return {name: round(value, 3) for name, value in total.items()}

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pairwright.files import write_text
 from pairwright.ids import digest
-from pairwright.storage.parquet import is_sound, write_table
+from pairwright.storage.parquet import is_sound, read_table, write_table
 
 ABOUT = "_about.json"
 
@@ -43,7 +42,7 @@ class Shelf:
         """The keys that are done."""
         done: set[str] = set()
         for path in self.files():
-            done.update(pq.read_table(path, columns=[self.key])[self.key].unique().to_pylist())
+            done.update(read_table(path, [self.key])[self.key].unique().to_pylist())
         return done
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> Path:

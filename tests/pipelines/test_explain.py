@@ -34,6 +34,7 @@ def test_after_a_build_nothing_is_left(build):
     build().run()
     found = plans(build())
     assert [plan.missing for plan in found.values()] == [0, 0, 0]
+    assert found["sample"].why == found["annotate density_ratio"].why == "everything is stored"
     assert found["cut"].why == "version 1 is already what this recipe comes to"
 
 
@@ -65,10 +66,10 @@ def test_a_changed_sampling_setting_is_named_and_the_cut_says_so_too(build):
 
 
 def test_the_nearest_of_several_earlier_settings_is_compared(build):
+    near = build(sample={"n": 2, "max_tokens": 30, "temperature": 0.5})
+    with near.alone():
+        near.sample()
     build().run()
-    second = build(sample={"n": 2, "max_tokens": 30, "temperature": 0.5})
-    with second.alone():
-        second.sample()
     found = plans(build(sample={"n": 2, "max_tokens": 31, "temperature": 0.5}))
     assert found["sample"].changes == ("sample.max_tokens: 30 -> 31",)
 

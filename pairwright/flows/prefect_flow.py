@@ -121,7 +121,7 @@ def _at_work(settings: Settings, base: str = "") -> Iterator[TaskBuild]:
 
 
 def _worth_retrying(_task: Any, _run: Any, state: State) -> bool:
-    """Whatever a user must mend fails at once; a lost engine, a full network or a killed worker may be better in a minute."""
+    """Whatever a user must mend fails at once; a lost engine or a disk that is away may be back in a minute."""
     error = state.data
     return isinstance(error, EngineError) or not isinstance(error, PairwrightError)
 

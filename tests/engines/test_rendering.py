@@ -19,7 +19,9 @@ pytestmark = pytest.mark.model
 END = 2  # <|im_end|>
 DEFAULT = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
 HELLO = turns("Hello there")
-written = st.text(alphabet=st.characters(exclude_categories=["Cs"], max_codepoint=0x1FAFF))  # all this tokenizer has bytes for
+written = st.text(  # what this tokenizer can spell: it drops control characters
+    st.characters(categories=["L", "N", "P", "S", "Zs"], include_characters="\n\t", max_codepoint=0x1FAFF)
+)
 NO_SYSTEM = (
     "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system turn, please') }}{% endif %}"
     "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

@@ -18,6 +18,7 @@ from pairwright.engines.scripted import ScriptedModel
 from pairwright.errors import PairwrightError
 from pairwright.pipelines.build import Build
 from pairwright.pipelines.recipe import Recipe, load_recipe
+from pairwright.pipelines.store import Shelf
 from pairwright.storage.manifest import Manifest
 from pairwright.storage.versions import Dataset
 
@@ -80,6 +81,10 @@ def without_prefect(recipe: Path, elsewhere: Path) -> Manifest:
     """What `Build.run` makes of the same recipe in another root."""
     Build(load_recipe(recipe, [f"root={elsewhere / 'data'}"]), recipe.parent).run()
     return manifest(elsewhere)
+
+
+def raised(error: Exception) -> Any:
+    raise error
 
 
 def last_run(flows: ModuleType) -> tuple[Any, dict[str, Any]]:
@@ -194,6 +199,19 @@ def test_an_engine_that_dies_for_good_is_retried_and_the_build_completes(
     assert result == flows.Result(1, new=True) and run.state.is_completed()
     assert tasks["sample-0-of-1"].run_count == 2
     assert manifest(tmp_path).cost["this build: sample"]["run"] == 4, "the other 8 were answered before the engine died"
+
+
+def test_a_task_that_breaks_off_leaves_no_requests_behind_for_its_retry(
+    flows: ModuleType, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, errors = Shelf.add, [OSError("the disk was away for a moment")]
+    monkeypatch.setattr(Shelf, "add", lambda shelf, rows: raised(errors.pop()) if errors else add(shelf, rows))
+    monkeypatch.setattr(flows.sample, "retry_delay_seconds", [0])
+
+    flows.run_build(recipe, ["run.shard_prompts=1"])
+
+    assert last_run(flows)[1]["sample-0-of-1"].run_count == 2
+    assert manifest(tmp_path).exact_hash == without_prefect(recipe, tmp_path / "plain").exact_hash
 
 
 @pytest.mark.parametrize(

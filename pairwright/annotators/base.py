@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from pairwright.engines.requests import Continuation, Conversation, Failed, Request, Result, Turn
 from pairwright.ids import digest
 
+VERDICTS = ("a", "b", "tie", "invalid")
 FINISHED = ("stop", None)  # finish reasons of a response that ends where its author meant it to
 
 
@@ -48,8 +49,13 @@ class Group:
 
     @property
     def id(self) -> str:
-        """Depends on the prompt and on which responses are in the group, not on their order."""
-        return digest("group", self.prompt_id, sorted(r.id for r in self.responses))
+        """Depends on everything an annotator sees, not on the order of responses."""
+        return group_id(self.prompt_id, (r.id for r in self.responses), self.reference, self.tags)
+
+
+def group_id(prompt_id: str, response_ids: Iterable[str], reference: str | None, tags: Sequence[str]) -> str:
+    """The id of the group of these responses."""
+    return digest("group", prompt_id, sorted(response_ids), reference, list(tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class Annotation:
     def __post_init__(self) -> None:
         if (self.score is None and self.label is None) == (self.reason is None):
             raise ValueError("an annotation has a score or label, or else a reason why it has none")
+        if self.other is not None and (self.other == self.subject or self.label not in (*VERDICTS, None)):
+            raise ValueError(f"a verdict on two different responses is one of {', '.join(VERDICTS)}, not {self.label!r}")
         if self.score is not None and not abs(self.score) < float("inf"):
             raise ValueError(f"score {self.score} is not a finite number; give a reason instead")
 

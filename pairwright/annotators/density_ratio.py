@@ -76,7 +76,7 @@ class DensityRatio(Annotator[DensityRatioConfig]):
     Criteria and exemplar are the same for both models and for all responses of a prompt, else their scores could not be
     compared. The released domain map gives reasoning prompts the safety text, which is probably a mistake; here
     reasoning has a criterion of its own. Two models with different tokenizers can be compared by sums only: with
-    reduction="mean" a response whose token counts differ gets the reason `tokenizers_differ`. A prompt without a user
+    reduction="mean" a response whose tokens differ gets the reason `tokenizers_differ`. A prompt without a user
     turn has no place for an exemplar: `no_user_turn`.
 
     parts: strong_sum, weak_sum (nats), strong_tokens, weak_tokens, chars; domain (index into `DOMAINS`) where it matters,
@@ -140,7 +140,7 @@ class DensityRatio(Annotator[DensityRatioConfig]):
             "chars": float(len(response.text)),
             **routed,
         }
-        if self.config.reduction == "mean" and strong.n != weak.n:
+        if self.config.reduction == "mean" and strong.token_ids != weak.token_ids:
             return Annotation(response.id, reason="tokenizers_differ", parts=parts)
         per = strong.n if self.config.reduction == "mean" else 1
         return Annotation(response.id, (strong.total - weak.total) / per, parts=parts)

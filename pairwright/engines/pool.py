@@ -74,15 +74,15 @@ class EnginePool:
     def restart(self, model: str, error: Exception) -> Engine:
         """Start a dead engine again, once; the second death stops the build."""
         dead = self.resident.pop(model, None)
+        if dead is not None:
+            with contextlib.suppress(Exception):
+                dead.close()
         if model in self._restarted or isinstance(error, EngineError):
             raise EngineError(
                 f"the engine of {self.label(model)} died{' twice' if model in self._restarted else ''}: {error}. "
                 "What is finished is kept: run the same command again to go on"
             ) from error
         self._restarted.add(model)
-        if dead is not None:
-            with contextlib.suppress(Exception):
-                dead.close()
         self.resident[model] = self._start(model)
         return self.resident[model]
 
@@ -93,9 +93,14 @@ class EnginePool:
 
     def _start(self, model: str) -> Engine:
         self.loads[model] += 1
+        config = self._configs[model]
         try:
-            return self._configs[model].load()
+            engine = config.load()
         except PairwrightError:
             raise
         except Exception as error:
             raise EngineError(f"cannot load {self.label(model)}: {type(error).__name__}: {error}") from error
+        if config.fingerprint() != model:
+            engine.close()
+            raise EngineError(f"the model {self.label(model)} changed on disk while the build was running: run the command again")
+        return engine

@@ -217,6 +217,8 @@ def _problem(request: Request, result: Any) -> tuple[str, str] | None:
             if len(result.completions) != request.n:
                 return "wrong_count", f"the engine gave {len(result.completions)} completions for {request.n}"
             for c in result.completions:
+                if any("\ud800" <= char <= "\udfff" for char in c.text):
+                    return "bad_text", "a completion holds half a character (a lone surrogate)"
                 if c.logprobs is not None and c.token_ids is not None and len(c.logprobs) != len(c.token_ids):
                     return "wrong_count", f"{len(c.logprobs)} log-probabilities for {len(c.token_ids)} sampled tokens"
                 if c.logprobs is not None and not np.isfinite(c.logprobs).all():

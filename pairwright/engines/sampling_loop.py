@@ -42,6 +42,7 @@ class Job:
     request: Generate
     ids: list[int]
     done: dict[int, Completion] = field(default_factory=dict)
+    generated: int = 0
 
 
 class SamplingLoop:
@@ -57,6 +58,7 @@ class SamplingLoop:
         jobs = list(getattr(self, "running", {}).values())
         for job in jobs:
             job.done.clear()
+            job.generated = 0
         self.running: dict[str, Job] = {}
         self.rows: list[Sample] = []
         self.cache: Any = None
@@ -86,8 +88,8 @@ class SamplingLoop:
 
     def _result(self, job: Job) -> Generated:
         made = tuple(job.done[i] for i in range(job.request.n))
-        generated = sum(len(c.token_ids or ()) for c in made)
-        return Generated(made, Usage(len(job.ids) + generated, len(job.ids) + generated, generated))
+        tokens = len(job.ids) + job.generated
+        return Generated(made, Usage(tokens, tokens, job.generated))
 
     def _admit(self) -> None:
         admitted: list[Job] = []
@@ -188,10 +190,14 @@ class SamplingLoop:
         if sample.finish is None and len(sample.ids) >= sample.limit:
             sample.finish = "length"
         if sample.finish is not None:
-            text = self.renderer.text(sample.ids) if sample.text is None else sample.text
-            self.running[sample.ticket].done[sample.index] = Completion(
-                text, sample.finish, tuple(sample.ids), tuple(sample.logprobs), self.renderer.tokenizer_id
-            )
+            job = self.running[sample.ticket]
+            job.generated += len(sample.ids)
+            if sample.text is not None:  # cut at a stop string: the ids say more than the text, so they are not its ids
+                job.done[sample.index] = Completion(sample.text, sample.finish)
+                return
+            ids, logprobs = tuple(sample.ids), tuple(sample.logprobs)
+            text = self.renderer.text(ids)
+            job.done[sample.index] = Completion(text, sample.finish, ids, logprobs, self.renderer.tokenizer_id)
 
     def _leave(self, alive: list[int]) -> None:
         import torch

@@ -212,7 +212,6 @@ class TransformersEngine(Engine):
             raise
         except Exception as error:
             jobs = self.sampler.clear()
-            traceback.clear_frames(error.__traceback__)
             if self.sampler.max_rows > 1:
                 self.sampler.max_rows //= 2
                 self.sampler.waiting.extendleft(reversed(jobs))

@@ -245,7 +245,9 @@ class VllmEngine(Engine):
         if c.finish_reason not in ("stop", "length"):
             raise Unscorable("aborted", f"vLLM gave up a completion ({c.finish_reason})")
         ids = tuple(int(i) for i in c.token_ids)
-        text = c.text if stops else self.renderer.text(ids)  # vLLM has cut the text before the stop string; ids keep it
+        text = self.renderer.text(ids)
+        if stops and c.text != text:  # cut at a stop string: the ids say more than the text, so they are not its ids
+            return Completion(c.text, c.finish_reason)
         return Completion(text, c.finish_reason, ids, tuple(c.logprobs.logprobs), self.renderer.tokenizer_id)
 
 

@@ -59,7 +59,7 @@ def annotate_group(
 ) -> Generator[Sequence[Request], Sequence[Result], list[dict[str, Any]]]:
     """The `annotations` rows of one group; its tokens and seconds are shared out evenly over them."""
     spent = [0.0, 0.0]
-    annotations = yield from _metered(annotator.annotate(group), spent)
+    annotations = yield from _metered(annotator.annotate(group), set(annotator.roles()), spent)
     check_complete(group, annotations)
     share = [s / max(1, len(annotations)) for s in spent]
     return [_row(a, spec, fingerprint, group, share) for a in annotations]
@@ -76,13 +76,16 @@ def check_complete(group: Group, annotations: Sequence[Annotation]) -> None:
         raise ValueError(f"the annotator gave no annotation of {len(ids - named)} responses, and {len(named - ids)} of others")
 
 
-def _metered(task: Annotating, spent: list[float]) -> Annotating:
+def _metered(task: Annotating, roles: set[str], spent: list[float]) -> Annotating:
+    """Pass requests through, adding up what they cost; only declared roles may be asked, for labels depend on their models."""
     results: Sequence[Result] | None = None
     while True:
         try:
             requests = next(task) if results is None else task.send(results)
         except StopIteration as stop:
             return list(stop.value)
+        if undeclared := {r.role for r in requests} - roles:
+            raise ValueError(f"the annotator asks roles that `roles()` does not name: {', '.join(sorted(undeclared))}")
         results = yield requests
         for r in results:
             spent[0] += r.usage.tokens
@@ -90,6 +93,7 @@ def _metered(task: Annotating, spent: list[float]) -> Annotating:
 
 
 def _row(a: Annotation, spec: AnnotatorSpec, fingerprint: str, group: Group, share: Sequence[float]) -> dict[str, Any]:
+    reason = "invalid_verdict" if a.label == "invalid" and a.reason is None else a.reason
     return {
         "prompt_id": group.prompt_id,
         "group_id": group.id,
@@ -100,11 +104,11 @@ def _row(a: Annotation, spec: AnnotatorSpec, fingerprint: str, group: Group, sha
         "fingerprint": fingerprint,
         "score": a.score,
         "label": a.label,
-        "valid": a.reason is None,
-        "reason": a.reason,
+        "valid": reason is None,
+        "reason": reason,
         "confidence": a.confidence,
         "parts": [{"name": name, "value": float(value)} for name, value in a.parts.items()],
-        "raw": a.raw,
+        "raw": None if a.raw is None else a.raw.encode("utf-8", "replace").decode(),
         "tokens": round(share[0]),
         "seconds": share[1],
     }

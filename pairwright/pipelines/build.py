@@ -32,6 +32,8 @@ from pairwright.pipelines.store import Shelf
 from pairwright.storage.schemas import ANNOTATIONS, RESPONSES
 from pairwright.storage.versions import Dataset
 
+VERSION = 1  # raise it when the same shelves and settings would be cut into other pairs
+TRANSIENT = frozenset({"server_error", "server_unavailable", "server_answer", "engine_error", "out_of_memory"})
 Span = tuple[int, int]  # this one of so many: (0, 1) is everything
 
 
@@ -57,6 +59,7 @@ class Build:
         self.pool.roles = dict(self.recipe.models)
         self.pool.max_resident = self.recipe.run.max_resident
         self.annotators = self.recipe.built()
+        self.retried = False
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -103,9 +106,11 @@ class Build:
     @property
     def key(self) -> str:
         """Equal for two builds that must come to the same version."""
-        parts = [self.samples.fingerprint, {n: s.fingerprint for n, s in self.annotations.items()}, sorted(self.by_id)]
+        prompts = sorted([p.prompt_id, p.reference or "", list(p.tags), p.count] for p in self.by_id.values())
+        parts = [self.samples.fingerprint, {n: s.fingerprint for n, s in self.annotations.items()}, prompts]
         cuts = (self.recipe.combine, self.recipe.pair, *self.recipe.filters)
-        return digest(*parts, [json.loads(c.model_dump_json()) for c in cuts])
+        versions = [VERSION, *(f.version for f in self.recipe.filters)]
+        return digest(*parts, versions, [json.loads(c.model_dump_json()) for c in cuts])
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -115,6 +120,10 @@ class Build:
             left = remove_temporaries(self.work) + self.dataset.clean_staging()
             if left:
                 self.progress.note(f"removed {left} unfinished files of a build that was killed")
+            again = sum(shelf.forget(TRANSIENT) for shelf in (self.samples, *self.annotations.values()))
+            if again:
+                self.retried = True
+                self.progress.note(f"{again} prompts or groups failed for a reason that may have passed: they are tried again")
             try:
                 yield
             finally:
@@ -141,14 +150,16 @@ class Build:
 
     def annotate(self, span: Span = (0, 1)) -> None:
         """Run every annotator over the groups it has not seen, all in one pass over the models."""
-        done = {name: shelf.keys() for name, shelf in self.annotations.items()}
+        first = {shelf.fingerprint: name for name, shelf in reversed(self.annotations.items())}
+        specs = [s for s in self.recipe.annotators if s.name in first.values()]  # equal annotators share a shelf: one runs
+        done = {s.name: self.annotations[s.name].keys() for s in specs}
         total = 0
         for group in self.groups(span):
             total += sum(group.id not in keys for keys in done.values())
 
         def tasks() -> Iterator[tuple[Hashable, Task]]:
             for group in self.groups(span):
-                for spec in self.recipe.annotators:
+                for spec in specs:
                     if group.id not in done[spec.name]:
                         fingerprint = self.annotations[spec.name].fingerprint
                         task = annotate.annotate_group(self.annotators[spec.name], spec, fingerprint, group)
@@ -164,12 +175,12 @@ class Build:
     def stored(self) -> Stored:
         """The finished files that a cut of this recipe reads."""
         files = {name: shelf.files() for name, shelf in self.annotations.items()}
-        return Stored(frozenset(self.by_id), self.samples.files(), files)
+        return Stored(self.by_id, self.samples.files(), files)
 
     def publish(self, force: bool = False) -> Result:
         """Cut pairs and commit a version, unless the latest one is already what this recipe comes to."""
         latest = self.dataset.latest()
-        if latest is not None and not force and self.dataset.manifest(latest).build_key == self.key:
+        if latest is not None and not force and not self.retried and self.dataset.manifest(latest).build_key == self.key:
             return Result(latest, new=False)
         stored = self.stored()
         made = cut(stored, self.recipe)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pairwright.annotators.length import debias
 
+NO_SPREAD = 1e-6  # relative: a smaller spread is rounding, not an opinion, and must not be blown up to full size
 Rule = Literal["single", "weighted", "log_sigmoid"]
 USED_BY = {"weight": "weighted", "reference_quantile": "log_sigmoid"}  # the settings of a term that only one rule reads
 
@@ -147,9 +148,9 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
 
 
 def standardised(values: Sequence[float]) -> list[float]:
-    """(v - mean) / sd with ddof 0; all zeros where the values are equal."""
+    """(v - mean) / sd with ddof 0; all zeros where the values are equal but for the noise of fp32 (`NO_SPREAD`)."""
     mean, sd = mean_and_sd(values)
-    return [(v - mean) / sd if sd else 0.0 for v in values]
+    return [(v - mean) / sd if sd > NO_SPREAD * max(1.0, abs(mean)) else 0.0 for v in values]
 
 
 def quantile(values: Sequence[float], q: float) -> float:

@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairwright.annotators.base import group_id
 from pairwright.annotators.length import fit_alpha
 from pairwright.pipelines.combine import combine
 from pairwright.pipelines.filters import PairColumns, Side, apply_filters
-from pairwright.pipelines.pairs import Candidate, Pair, pair_id, pairs_of
+from pairwright.pipelines.pairs import Candidate, Pair, PairConfig, pair_id, pairs_of, unusable
+from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.recipe import Recipe
 from pairwright.storage.parquet import read_table
 from pairwright.storage.schemas import pairs_schema
@@ -27,11 +29,23 @@ COLUMNS = ["response_id", "prompt_id", "text", "tokens", "finish_reason", "reaso
 
 @dataclass(frozen=True)
 class Stored:
-    """The finished files a cut reads: responses, and per annotator its annotations. `prompts`: the ids that take part."""
+    """The finished files a cut reads: responses, and per annotator its annotations. `prompts`: those that take part, by id."""
 
-    prompts: frozenset[str]
+    prompts: Mapping[str, Prompt]
     responses: Sequence[Path]
     annotations: Mapping[str, Sequence[Path]]
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """The ids of the groups that take part. Annotations of any other group, of the same prompts or not, are stale."""
+        members: dict[str, list[str]] = {}
+        for path in self.responses:
+            table = read_table(path, ["response_id", "prompt_id", "reason"])
+            table = table.filter(pc.is_null(table["reason"]))
+            for prompt_id, response_id in zip(table["prompt_id"].to_pylist(), table["response_id"].to_pylist(), strict=True):
+                members.setdefault(prompt_id, []).append(response_id)
+        known = ((self.prompts[p], ids) for p, ids in members.items() if p in self.prompts)
+        return frozenset(group_id(p.prompt_id, ids, p.reference, p.tags) for p, ids in known)
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,8 @@ class Cut:
     pairs: pa.Table
     groups: int
     dropped: dict[str, str]  # prompt_id -> reason
+    left_out: dict[str, str]  # response_id -> why it is in no pair
+    paired: int  # responses that are in a pair
 
     @cached_property
     def dropped_by(self) -> dict[str, int]:
@@ -58,6 +74,7 @@ def cut(stored: Stored, recipe: Recipe) -> Cut:
     candidates: dict[str, Candidate] = {}
     pairs: list[tuple[str, Pair]] = []
     dropped: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     groups = 0
     for prompt_id, group in _scored_groups(stored, recipe):
         outcome = pairs_of(group, recipe.pair, prompt_id)
@@ -65,17 +82,30 @@ def cut(stored: Stored, recipe: Recipe) -> Cut:
         if outcome.dropped is not None:
             dropped[prompt_id] = outcome.dropped
         paired = {i for p in outcome.pairs for i in (p.chosen_id, p.rejected_id)}
-        candidates |= {c.response_id: c for c in group if c.response_id in paired}
+        for c in group:
+            if c.response_id in paired:
+                candidates[c.response_id] = c
+            else:
+                left_out[c.response_id] = outcome.left_out.get(c.response_id, "not_taken")
         pairs += [(prompt_id, pair) for pair in outcome.pairs]
     pairs.sort(key=lambda item: (item[0], -item[1].margin, item[1].rejected_id))
-    return Cut(_judged(pairs, candidates, stored, recipe), groups, dropped)
+    return Cut(_judged(pairs, candidates, stored, recipe), groups, dropped, left_out, len(candidates))
 
 
 def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[Candidate]]]:
-    scores = {name: read_scores(stored.annotations[name]) for name in recipe.combine.scores}
-    alphas = {name: fit_alpha(list(_lengths(stored, scores[name]))) for name in recipe.combine.automatic}
+    """The candidates of each group with their combined scores. A response that can enter no pair has no say in what the others
+    are measured against: it is left out before scores are standardised and lengths compared."""
+    scores = {name: read_scores(stored.annotations[name], stored.groups) for name in recipe.combine.scores}
+    alphas = {name: fit_alpha(list(_lengths(stored, recipe.pair, scores[name]))) for name in recipe.combine.automatic}
     for prompt_id, rows in read_groups(stored):
-        found = {name: [known.get(row["response_id"], (None, "no_annotation")) for row in rows] for name, known in scores.items()}
+        barriers = [unusable(row["text"], row["finish_reason"], recipe.pair) for row in rows]
+        found = {
+            name: [
+                (None, barrier) if barrier else known.get(row["response_id"], (None, "no_annotation"))
+                for row, barrier in zip(rows, barriers, strict=True)
+            ]
+            for name, known in scores.items()
+        }
         chars = [len(row["text"]) for row in rows]
         combined = combine(
             {name: [s for s, _ in column] for name, column in found.items()},
@@ -87,7 +117,7 @@ def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[C
         yield (
             prompt_id,
             [
-                Candidate(row["response_id"], row["text"], score, reason, row["tokens"], n, row["finish_reason"])
+                Candidate(row["response_id"], row["text"], score, reason, row["tokens"] or 0, n, row["finish_reason"])
                 for row, n, score, reason in zip(rows, chars, combined.scores, combined.reasons, strict=True)
             ],
         )
@@ -95,7 +125,7 @@ def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[C
 
 def read_groups(stored: Stored) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """(prompt_id, its responses that were made), one file at a time; a file holds whole groups."""
-    wanted = pa.array(stored.prompts, pa.string())
+    wanted = pa.array(list(stored.prompts), pa.string())
     for path in stored.responses:
         table = read_table(path, COLUMNS)
         table = table.filter(pc.and_(pc.is_null(table["reason"]), pc.is_in(table["prompt_id"], wanted)))
@@ -105,31 +135,34 @@ def read_groups(stored: Stored) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield from rows.items()
 
 
-def read_scores(files: Iterable[Path]) -> dict[str, Score]:
-    """response id -> its score, or the reason why it has none. Comparisons of two responses are not scores."""
+def read_scores(files: Iterable[Path], groups: frozenset[str]) -> dict[str, Score]:
+    """response id -> its score in one of `groups`, or the reason why it has none. Comparisons of two responses are not scores."""
     scores: dict[str, Score] = {}
+    wanted = pa.array(groups, pa.string())
     for path in files:
-        table = read_table(path, ["subject_id", "other_id", "score", "reason"])
-        table = table.filter(pc.is_null(table["other_id"]))
+        table = read_table(path, ["group_id", "subject_id", "other_id", "score", "reason"])
+        table = table.filter(pc.and_(pc.is_null(table["other_id"]), pc.is_in(table["group_id"], wanted)))
         columns = (table[name].to_pylist() for name in ("subject_id", "score", "reason"))
         scores |= {subject: (score, reason) for subject, score, reason in zip(*columns, strict=True)}
     return scores
 
 
-def read_parts(files: Iterable[Path], subjects: set[str]) -> dict[str, dict[str, float]]:
-    """response id -> the numbers its annotation was made of, for the valid ones of `subjects`."""
-    wanted, parts = pa.array(subjects, pa.string()), {}
+def read_parts(files: Iterable[Path], groups: frozenset[str], subjects: set[str]) -> dict[str, dict[str, float]]:
+    """response id -> the numbers its annotation in one of `groups` was made of, for the valid ones of `subjects`."""
+    wanted, inside, parts = pa.array(subjects, pa.string()), pa.array(groups, pa.string()), {}
     for path in files:
-        table = read_table(path, ["subject_id", "valid", "parts"])
-        table = table.filter(pc.and_(table["valid"], pc.is_in(table["subject_id"], wanted)))
+        table = read_table(path, ["group_id", "subject_id", "valid", "parts"])
+        here = pc.and_(pc.is_in(table["group_id"], inside), pc.is_in(table["subject_id"], wanted))
+        table = table.filter(pc.and_(table["valid"], here))
         for subject, items in zip(table["subject_id"].to_pylist(), table["parts"].to_pylist(), strict=True):
             parts[subject] = {item["name"]: item["value"] for item in items}
     return parts
 
 
-def _lengths(stored: Stored, scores: Mapping[str, Score]) -> Iterator[tuple[list[float], list[int]]]:
+def _lengths(stored: Stored, rule: PairConfig, scores: Mapping[str, Score]) -> Iterator[tuple[list[float], list[int]]]:
     for _, rows in read_groups(stored):
-        known = [(scores.get(row["response_id"], (None, None))[0], len(row["text"])) for row in rows]
+        usable = [row for row in rows if unusable(row["text"], row["finish_reason"], rule) is None]
+        known = [(scores.get(row["response_id"], (None, None))[0], len(row["text"])) for row in usable]
         group = [(score, n) for score, n in known if score is not None]
         if len(group) > 1:
             yield [s for s, _ in group], [n for _, n in group]
@@ -152,7 +185,7 @@ def _judged(pairs: Sequence[tuple[str, Pair]], candidates: Mapping[str, Candidat
         ids,
         side([p.chosen_id for _, p in pairs], [p.score_chosen for _, p in pairs]),
         side([p.rejected_id for _, p in pairs], [p.score_rejected for _, p in pairs]),
-        lambda name: read_parts(stored.annotations[name], set(candidates)),
+        lambda name: read_parts(stored.annotations[name], stored.groups, set(candidates)),
     )
     outcome = apply_filters(recipe.filters, columns)
     return pa.table(

@@ -92,7 +92,7 @@ class PairConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> PairConfig:
-        given = sorted({"rejected_at", "percentile"} & self.model_fields_set)
+        given = [name for name in ("percentile", "rejected_at") if getattr(self, name) != type(self).model_fields[name].default]
         if given and self.rule != "best_percentile":
             raise ValueError(f"`{given[0]}` has no effect with rule {self.rule!r}: remove it or use 'best_percentile'")
         if len(given) == 2:
@@ -106,8 +106,16 @@ def pair_id(prompt_id: str, chosen_id: str, rejected_id: str) -> str:
 
 
 def normalised(text: str) -> str:
-    """`text` in Unicode NFKC with every run of white space as one space: texts equal in this form count as identical."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
+    """`text` in Unicode NFC without blanks at line ends and around it: texts equal in this form count as identical. Indentation,
+    superscripts and the like can make one answer right and another wrong, so they count."""
+    return "\n".join(line.rstrip() for line in unicodedata.normalize("NFC", text).strip().splitlines())
+
+
+def unusable(text: str, finish_reason: str | None, rule: PairConfig) -> str | None:
+    """Why a response can enter no pair, whatever its scores: `empty` (nothing visible) or `cut`; None if it can."""
+    if not any(unicodedata.category(char) != "Cf" for char in text.strip()):
+        return "empty"
+    return "cut" if rule.drop_cut and finish_reason == "length" else None
 
 
 def pairs_of(candidates: Sequence[Candidate], rule: PairConfig, key: str) -> PairOutcome:
@@ -134,10 +142,8 @@ def pairs_of(candidates: Sequence[Candidate], rule: PairConfig, key: str) -> Pai
         if c.response_id in left_out or c.response_id in usable:
             raise ValueError(f"response {c.response_id} is twice in the group {key}")
         text = normalised(c.text)
-        if not text:
-            left_out[c.response_id] = "empty"
-        elif rule.drop_cut and c.finish_reason == "length":
-            left_out[c.response_id] = "cut"
+        if barrier := unusable(c.text, c.finish_reason, rule):
+            left_out[c.response_id] = barrier
         else:
             usable[c.response_id] = text
             if c.reason is not None:

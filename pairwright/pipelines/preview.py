@@ -11,7 +11,9 @@ from pairwright.pipelines.cut import cut
 
 def preview(build: Build, prompts: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The pairs of the first prompts (kept or not, with texts), and why the others have none. The work stays on the shelves."""
-    build.prompts = replace(build.prompts, prompts=build.prompts.prompts[:prompts])
+    few = replace(build.prompts, prompts=build.prompts.prompts[:prompts])
+    build = replace(build)
+    build.prompts = few
     build.check()
     with build.alone():
         build.sample()

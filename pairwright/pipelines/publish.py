@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pairwright.errors import PairwrightError
 from pairwright.pipelines.cut import Cut, Stored
 from pairwright.pipelines.prompts.sources import PromptSet, prompts_table
 from pairwright.pipelines.recipe import Recipe
+from pairwright.pipelines.sample import shown
 from pairwright.storage import views
 from pairwright.storage.manifest import Manifest, StageAccount
 from pairwright.storage.parquet import read_table
@@ -45,11 +46,12 @@ def publish(draft: Draft) -> int:
         raise PairwrightError(_nothing_left(accounts))
     parent = dataset.latest()
     with dataset.stage() as staging:
-        prompts = prompts_table(draft.prompts)
+        seen = [replace(p, messages=shown(recipe.sample, p.messages)) for p in draft.prompts.prompts]
+        prompts = prompts_table(replace(draft.prompts, prompts=seen))  # as the policy saw them: a system turn is part of them
         staging.write("prompts", prompts, PROMPTS)
-        _put(staging, "responses", stored.responses, RESPONSES, stored.prompts)
+        _put(staging, "responses", stored.responses, RESPONSES, "prompt_id", stored.prompts)
         for name, files in stored.annotations.items():
-            _put(staging, "annotations", files, ANNOTATIONS, stored.prompts, name)
+            _put(staging, "annotations", files, ANNOTATIONS, "group_id", stored.groups, name)
         staging.write("pairs", made.pairs, pairs_schema([f.name for f in recipe.filters]))
         staging.write("dropped", pa.Table.from_pylist(list(_dropped(draft)), schema=DROPPED), DROPPED)
         prompt_files = sorted((staging.folder / "prompts").glob("*.parquet"))
@@ -80,15 +82,20 @@ def publish(draft: Draft) -> int:
 
 
 def _put(
-    staging: Staging, table: str, files: Sequence[Path], schema: pa.Schema, prompts: frozenset[str], name: str | None = None
+    staging: Staging,
+    table: str,
+    files: Sequence[Path],
+    schema: pa.Schema,
+    key: str,
+    keys: Collection[str],
+    name: str | None = None,
 ) -> None:
     """Add finished files to a table: linked where all of their rows belong to this version (under this annotator's name), else
     the rows that do are written anew."""
-    wanted = pa.array(prompts, pa.string())
+    wanted = pa.array(list(keys), pa.string())
     for path in files:
-        columns = ["prompt_id"] if name is None else ["prompt_id", "annotator"]
-        head = read_table(path, columns)
-        inside = pc.is_in(head["prompt_id"], wanted)
+        head = read_table(path, [key] if name is None else [key, "annotator"])
+        inside = pc.is_in(head[key], wanted)
         named = name is None or head["annotator"].unique().to_pylist() == [name]
         if named and pc.all(inside).as_py():
             staging.link(table, path)
@@ -104,16 +111,25 @@ def _accounts(draft: Draft) -> Iterator[StageAccount]:
     """Rows in and out of every stage up to annotating; responses of stale prompts do not take part."""
     account, stored = draft.prompts.account, draft.stored
     yield StageAccount(stage="prompts", unit="row", rows_in=account.rows_in, rows_out=account.rows_out, dropped=account.dropped)
-    reasons = _reasons(stored.responses, stored.prompts)
+    reasons = _reasons(stored.responses, "prompt_id", stored.prompts)
     asked = len(stored.prompts) * draft.recipe.sample.n
     made = reasons.pop(None, 0)
     yield StageAccount(stage="sample", unit="response", rows_in=asked, rows_out=made, dropped=_named(reasons))
+    prompts = len(stored.prompts)
+    without = {"no_response": prompts - draft.made.groups} if prompts > draft.made.groups else {}
+    yield StageAccount(stage="group", unit="prompt", rows_in=prompts, rows_out=draft.made.groups, dropped=without)
     for name, files in stored.annotations.items():
-        found = _reasons(files, stored.prompts)
-        total, valid = sum(found.values()), found.pop(None, 0)
-        compares = _compares(files)
-        unit, rows_in = ("comparison", total) if compares else ("response", made)
-        yield StageAccount(stage=f"annotate {name}", unit=unit, rows_in=rows_in, rows_out=valid, dropped=_named(found))
+        single = _reasons(files, "group_id", stored.groups, compared=False)
+        compared = _reasons(files, "group_id", stored.groups, compared=True)
+        if single or not compared:
+            rows_in = made if not compared else sum(single.values())
+            valid = single.pop(None, 0)
+            yield StageAccount(stage=f"annotate {name}", unit="response", rows_in=rows_in, rows_out=valid, dropped=_named(single))
+        if compared:
+            rows_in, valid = sum(compared.values()), compared.pop(None, 0)
+            yield StageAccount(
+                stage=f"annotate {name}", unit="comparison", rows_in=rows_in, rows_out=valid, dropped=_named(compared)
+            )
 
 
 def _cut_accounts(made: Cut) -> Iterator[StageAccount]:
@@ -121,27 +137,30 @@ def _cut_accounts(made: Cut) -> Iterator[StageAccount]:
     yield StageAccount(
         stage="pair", unit="group", rows_in=made.groups, rows_out=made.groups - sum(dropped.values()), dropped=dropped
     )
+    left_out = dict(Counter(made.left_out.values()))
+    total = made.paired + len(made.left_out)
+    yield StageAccount(stage="pair", unit="response", rows_in=total, rows_out=made.paired, dropped=left_out)
     yield StageAccount(
         stage="filter", unit="pair", rows_in=made.pairs.num_rows, rows_out=made.kept.num_rows, dropped=made.dropped_by
     )
 
 
-def _reasons(files: Iterable[Path], prompts: frozenset[str]) -> Counter[str | None]:
-    """How many rows of `prompts` have which reason; None counts the good ones."""
-    wanted, found = pa.array(prompts, pa.string()), Counter[str | None]()
+def _reasons(files: Iterable[Path], key: str, keys: Collection[str], compared: bool | None = None) -> Counter[str | None]:
+    """How many rows of `keys` have which reason; None counts the good ones. `compared`: only rows that compare two responses, or
+    only rows that do not."""
+    wanted, found = pa.array(list(keys), pa.string()), Counter[str | None]()
     for path in files:
-        table = read_table(path, ["prompt_id", "reason"])
-        for item in table.filter(pc.is_in(table["prompt_id"], wanted))["reason"].value_counts().to_pylist():
+        table = read_table(path, [key, "reason"] if compared is None else [key, "reason", "other_id"])
+        table = table.filter(pc.is_in(table[key], wanted))
+        if compared is not None:
+            table = table.filter(pc.equal(pc.is_valid(table["other_id"]), compared))
+        for item in table["reason"].value_counts().to_pylist():
             found[item["values"]] += item["counts"]
     return found
 
 
 def _named(reasons: Counter[str | None]) -> dict[str, int]:
     return {str(reason): count for reason, count in sorted(reasons.items(), key=str)}
-
-
-def _compares(files: Sequence[Path]) -> bool:
-    return any(pc.any(pc.is_valid(read_table(path, ["other_id"])["other_id"])).as_py() for path in files[:1])
 
 
 def _dropped(draft: Draft) -> Iterator[dict[str, Any]]:
@@ -153,21 +172,25 @@ def _dropped(draft: Draft) -> Iterator[dict[str, Any]]:
         for row in table.filter(pc.is_valid(table["reason"])).to_pylist():
             if row["prompt_id"] in draft.stored.prompts:
                 yield {"stage": "sample", "unit": "response", "id": row["response_id"], "reason": row["reason"], "detail": None}
+    for response_id, reason in draft.made.left_out.items():
+        yield {"stage": "pair", "unit": "response", "id": response_id, "reason": reason, "detail": None}
     for prompt_id, reason in draft.made.dropped.items():
         yield {"stage": "pair", "unit": "group", "id": prompt_id, "reason": reason, "detail": None}
 
 
 def _cost(draft: Draft) -> dict[str, dict[str, float]]:
     """Per stage: tokens and engine seconds behind the rows of this version, and what this very build ran and paid."""
-    labels = {f"annotate {name}": _sum(files) for name, files in draft.stored.annotations.items()}
+    stored = draft.stored
+    labels = {f"annotate {name}": _sum(files, "group_id", stored.groups) for name, files in stored.annotations.items()}
     paid = {f"this build: {stage}": stats for stage, stats in draft.spent.items()}
-    return {"sample": _sum(draft.stored.responses), **labels, **paid}
+    return {"sample": _sum(stored.responses, "prompt_id", stored.prompts), **labels, **paid}
 
 
-def _sum(files: Iterable[Path]) -> dict[str, float]:
-    total = {"tokens": 0.0, "seconds": 0.0}
+def _sum(files: Iterable[Path], key: str, keys: Collection[str]) -> dict[str, float]:
+    total, wanted = {"tokens": 0.0, "seconds": 0.0}, pa.array(list(keys), pa.string())
     for path in files:
-        table = read_table(path, list(total))
+        table = read_table(path, [key, *total])
+        table = table.filter(pc.is_in(table[key], wanted))
         for name in total:
             total[name] += float(pc.sum(table[name]).as_py() or 0)
     return {name: round(value, 3) for name, value in total.items()}

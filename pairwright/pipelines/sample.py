@@ -50,7 +50,7 @@ def sample_prompt(
             "sampling": sampling,
             "seed": seed,
             "reason": failed.reason if failed else None,
-            "tokens": len(made.token_ids or ()) if made else 0,
+            "tokens": len(made.token_ids) if made and made.token_ids is not None else None,
             "seconds": result.usage.seconds / config.n,
         }
 

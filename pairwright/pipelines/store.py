@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairwright.files import write_text
 from pairwright.ids import digest
@@ -52,6 +53,18 @@ class Shelf:
         path = self.folder / f"{digest(sorted({row[self.key] for row in rows}))}.parquet"
         write_table(path, pa.Table.from_pylist(list(rows), schema=self.schema), self.schema)
         return path
+
+    def forget(self, reasons: frozenset[str]) -> int:
+        """Take off the shelf every key that has a row with one of `reasons`, so that it is made again; how many there were."""
+        forgotten = 0
+        for path in self.files():
+            table = read_table(path, [self.key, "reason"])
+            gone = table.filter(pc.is_in(table["reason"], pa.array(reasons, pa.string())))[self.key].unique()
+            if len(gone):
+                rows = read_table(path)
+                write_table(path, rows.filter(pc.invert(pc.is_in(rows[self.key], gone))), self.schema)
+                forgotten += len(gone)
+        return forgotten
 
     def others(self) -> list[dict[str, Any]]:
         """The settings of the other shelves of this stage, newest first."""

@@ -23,7 +23,7 @@ from pairwright.ids import digest
 from pairwright.storage import sql
 
 DECISIONS: dict[str, tuple[str, ...]] = {
-    "prompts": ("prompt_id", "count"),
+    "prompts": ("prompt_id", "count", "reference", "tags"),
     "responses": ("response_id", "reason"),
     "annotations": ("subject_id", "other_id", "annotator", "fingerprint", "label", "valid", "reason"),
     "pairs": ("pair_id", "keep", "dropped_by"),

@@ -173,6 +173,94 @@ def test_a_role_whose_engine_cannot_do_what_is_asked_is_refused_before_the_first
     assert sum(seen.values()) == 0
 
 
+def test_another_number_of_responses_leaves_stale_labels_out_and_the_old_recipe_still_works(build: Make) -> None:
+    build().run()
+    more = build(sample={"n": 5, "max_tokens": 40})
+    assert more.run().version == 2
+    assert build(pair={"rule": "best_random"}).run().version == 3
+    with connect(more.dataset) as con:
+        stale = (
+            "select count(*) from annotations_all a "
+            "anti join responses_all r on subject_id = response_id and a.version = r.version"
+        )
+        assert con.execute(stale).fetchone() == (0,)
+
+
+def test_a_response_that_cannot_be_paired_does_not_change_what_the_others_are_worth(build: Make) -> None:
+    from pairwright.pipelines import cut
+
+    policy = {"engine": "scripted", "faults": {"cut": 0.3}}
+    models = settings(Path())["models"] | {"policy": policy}
+    made = build(models=models, annotators=["density_ratio", "contrastive_prompt"])
+    made.run()
+    for _, group in cut._scored_groups(made.stored(), made.recipe):
+        usable = [c.score for c in group if c.finish_reason != "length" and c.score is not None]
+        assert all((c.score is None) == (c.finish_reason == "length") for c in group)
+        assert abs(sum(usable)) < 1e-9, "standardised over the responses that may be paired"
+
+
+def test_a_changed_reference_is_a_new_version_and_its_labels_are_made_anew(build: Make, tmp_path: Path) -> None:
+    prompts = {"source": "jsonl", "path": "p.jsonl"}
+    for version, reference in enumerate(("one", "two"), 1):
+        lines = [json.dumps({"prompt": f"Question {i}?", "reference": reference}) for i in range(4)]
+        (tmp_path / "p.jsonl").write_text("\n".join(lines))
+        seen.clear()
+        made = build(prompts=prompts)
+        assert made.run().version == version
+        assert made.dataset.manifest(version).cost["this build: annotate"]["tasks_done"] == 4
+
+
+def test_equal_annotators_under_two_names_run_once_and_both_names_are_published(build: Make) -> None:
+    made = build(annotators=["density_ratio", {"use": "density_ratio", "name": "twin"}], combine={"scores": "density_ratio"})
+    made.run()
+    assert seen["scripted-1"] == 48
+    with connect(made.dataset) as con:
+        assert con.execute("select annotator, count(*) from annotations group by 1 order by 1").fetchall() == [
+            ("density_ratio", 48),
+            ("twin", 48),
+        ]
+
+
+def test_a_failure_that_may_pass_is_tried_again_by_the_next_build(build: Make) -> None:
+    models = settings(Path())["models"]
+    failing = models | {"weak": models["weak"] | {"faults": {"server_error": 0.3}}}
+    first = build(models=failing)
+    first.run()
+    lost = next(a for a in first.dataset.manifest(1).accounting if a.stage == "annotate density_ratio").dropped["server_error"]
+    seen.clear()
+    again = build(models=failing)
+    assert again.run().new
+    assert seen["scripted-2"] == lost, "only what failed is asked again"
+
+
+def test_an_annotator_may_ask_only_the_roles_it_declares(build: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pairwright.annotators.contrastive_prompt import ContrastivePrompt
+
+    monkeypatch.setattr(ContrastivePrompt, "roles", lambda self: {})
+    with pytest.raises(PairwrightError, match="asks roles that `roles\\(\\)` does not name: policy"):
+        build(annotators=["density_ratio", "contrastive_prompt"]).run()
+
+
+def test_the_published_prompt_holds_the_system_turn_that_the_policy_saw(build: Make) -> None:
+    made = build(sample={"n": 4, "max_tokens": 40, "system": "Be brief."})
+    with connect(made.dataset, made.run().version) as con:
+        rows = con.execute("select distinct prompt[1].role, prompt[1].content from preference").fetchall()
+    assert ("system", "Be brief.") in rows
+
+
+def test_every_response_that_is_in_no_pair_is_in_dropped_with_its_reason(build: Make) -> None:
+    policy = {"engine": "scripted", "faults": {"cut": 0.3, "empty": 0.1}}
+    made = build(models=settings(Path())["models"] | {"policy": policy})
+    with connect(made.dataset, made.run().version) as con:
+        unpaired = con.execute(
+            "select count(*) from responses "
+            "where response_id not in (select chosen_id from pairs union select rejected_id from pairs)"
+        ).fetchone()
+        of_responses = "select reason, count(*) from dropped where unit = 'response' group by 1"
+        reasons = dict(con.execute(of_responses).fetchall())
+    assert unpaired == (sum(reasons.values()),) and {"cut", "empty", "not_taken"} <= set(reasons)
+
+
 FAULTS = st.fixed_dictionaries(
     {name: st.sampled_from([0, 0.2, 0.9]) for name in ("too_long", "nan", "identical", "empty", "cut")}
 )

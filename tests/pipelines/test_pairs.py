@@ -142,9 +142,9 @@ def test_a_missing_score_leaves_a_response_out_with_its_own_reason():
 
 def test_of_identical_texts_the_one_with_the_highest_score_stays():
     candidates = [
-        candidate("a", 1.0, "Two  words"),
-        candidate("b", 3.0, "Two words\n"),
-        candidate("c", 3.0, "\uff34wo words"),  # a full-width T
+        candidate("a", 1.0, "Twö words  "),
+        candidate("b", 3.0, "Twö words\n"),
+        candidate("c", 3.0, "Two\u0308 words"),  # the same letter in two characters
         candidate("d", 0.0, "other"),
     ]
     outcome = paired(candidates, per_prompt=5)
@@ -152,8 +152,14 @@ def test_of_identical_texts_the_one_with_the_highest_score_stays():
     assert outcome.left_out == {"a": "identical", "c": "identical"}
 
 
-def test_normalised_text_keeps_case():
-    assert normalised(" A\u00a0b\r\n c ") == "A b c"
+def test_normalised_text_keeps_what_can_make_an_answer_right_or_wrong():
+    assert normalised(" if x:  \r\n    y²\n") == "if x:\n    y²"
+    assert normalised("x²") != normalised("x2") and normalised("a\n  b") != normalised("a\nb")
+
+
+def test_a_text_of_invisible_characters_is_empty():
+    outcome = paired([candidate("a", 3.0, "\u200b"), candidate("b", 2.0, "good"), candidate("c", 1.0, "bad")])
+    assert names(outcome) == [("b", "c")] and outcome.left_out == {"a": "empty"}
 
 
 @pytest.mark.parametrize(

@@ -205,10 +205,10 @@ class FilterOutcome:
 
 def check_names(filters: Sequence[Filter]) -> None:
     """Raise PairwrightError if two filters share a name."""
-    names = [f.name for f in filters]
-    for name in names:
-        if names.count(name) > 1:
-            raise PairwrightError(f"two filters are called {name!r}: give each its own `name`")
+    names = [f.name.casefold() for f in filters]  # SQL does not tell M from m
+    for f in filters:
+        if names.count(f.name.casefold()) > 1:
+            raise PairwrightError(f"two filters are called {f.name!r}: give each its own `name`")
 
 
 def apply_filters(filters: Sequence[Filter], pairs: PairColumns) -> FilterOutcome:

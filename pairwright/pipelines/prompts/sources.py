@@ -140,9 +140,9 @@ def _shuffle_key(seed: int | None, place: str, prompt: Prompt | BadRow) -> str:
 
 def _check_named_columns(source: Source, seen: set[str]) -> None:
     """A column the recipe names but no row has is a slip of the pen, not a source without, say, references."""
-    for setting in COLUMN_SETTINGS if seen else ():
-        if setting in source.model_fields_set and getattr(source, setting) not in seen:
-            name = getattr(source, setting)
+    for setting in source.model_fields_set.intersection(COLUMN_SETTINGS) if seen else ():
+        name = getattr(source, setting)
+        if name != type(source).model_fields[setting].default and name not in seen:
             raise PairwrightError(f"no row of {source.label()} has {name!r}, which `{setting}` names: correct or remove it")
 
 

@@ -86,7 +86,7 @@ def plan_rows(tree: PrefixTree, limit: int) -> list[list[Row]]:
     are computed once.
     """
     waves: list[list[Row]] = []
-    level = [(-1, _children(tree, -1, 0, tree.n))]
+    level = [(-1, _children(tree, 0, tree.n))]
     while level:
         rows: list[Row] = []
         following = []
@@ -95,7 +95,7 @@ def plan_rows(tree: PrefixTree, limit: int) -> list[list[Row]]:
             rows += [Row(nodes, past, False) for nodes in _packed(whole, limit)]
             for child in (c for c in children if tree.size[c] > limit):
                 end = _chain_end(tree, child)
-                below = _children(tree, end, end + 1, child + int(tree.size[child]))
+                below = _children(tree, end + 1, child + int(tree.size[child]))
                 rows.append(Row(np.arange(child, end + 1), past, bool(below)))
                 if below:
                     following.append((end, below))
@@ -104,7 +104,7 @@ def plan_rows(tree: PrefixTree, limit: int) -> list[list[Row]]:
     return waves
 
 
-def _children(tree: PrefixTree, node: int, start: int, stop: int) -> list[int]:
+def _children(tree: PrefixTree, start: int, stop: int) -> list[int]:
     found = []
     while start < stop:
         found.append(start)

@@ -64,7 +64,6 @@ class SamplingLoop:
         self.cache: Any = None
         self.mask: Any = None  # [B, T]: 1 where a cached position is a token
         self.logits: Any = None  # [B, V]: of each row's next token
-        self.forwarded = 0
         return jobs
 
     @property

@@ -113,8 +113,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One sampled continuation. `token_ids` and `logprobs` (one each, fp32, before temperature) include the terminator. Text that was
-    cut at a stop string has neither: the ids would say more than the text."""
+    """One sampled continuation. `token_ids` and `logprobs` (one each, fp32, before temperature) include the terminator. Text that
+    was cut at a stop string has neither: the ids would say more than the text."""
 
     text: str
     finish_reason: FinishReason

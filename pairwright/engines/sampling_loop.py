@@ -5,6 +5,7 @@ The uniform numbers that drive a sample come from (request seed, sample index, p
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,7 @@ class Job:
     ids: list[int]
     done: dict[int, Completion] = field(default_factory=dict)
     generated: int = 0
+    seconds: float = 0.0
 
 
 class SamplingLoop:
@@ -75,11 +77,14 @@ class SamplingLoop:
         """Admit what fits, sample up to `tokens` tokens per row, return the finished requests."""
         import torch
 
+        started = time.perf_counter()
         with torch.inference_mode():
             self._admit()
             for _ in range(tokens):
                 if not self.rows or not self._advance():
                     break
+        for job in self.running.values():
+            job.seconds += (time.perf_counter() - started) / len(self.running)
         finished = [j for j in self.running.values() if len(j.done) == j.request.n]
         for job in finished:
             del self.running[job.ticket]
@@ -88,7 +93,7 @@ class SamplingLoop:
     def _result(self, job: Job) -> Generated:
         made = tuple(job.done[i] for i in range(job.request.n))
         tokens = len(job.ids) + job.generated
-        return Generated(made, Usage(tokens, tokens, job.generated))
+        return Generated(made, Usage(tokens, tokens, job.generated, job.seconds))
 
     def _admit(self) -> None:
         admitted: list[Job] = []

@@ -169,7 +169,10 @@ class TransformersEngine(Engine):
         if self.tree_works is None:
             self.tree_works = self._check_tree()
         near = max(len(t.context) + len(t.ids) for t in targets) <= self.reach
-        return self.scorer.score(targets) if self.tree_works and near else score_plain(self.model, targets)
+        if self.tree_works and near:
+            return self.scorer.score(targets)
+        self.scorer.counters.forwarded += sum(len(t.context) + len(t.ids) for t in targets)
+        return score_plain(self.model, targets)
 
     def _reach(self) -> int:
         """How far back every layer sees. The tree's mask shows a token its whole past, which is too much for a sliding window."""

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -52,10 +50,10 @@ def main() -> None:
             running = subprocess.Popen(
                 command(root, args.prompts), cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            moment = moments.uniform(0.15, 0.9) * seconds
+            moment = moments.uniform(0.15, 0.5) * seconds
             time.sleep(moment)
             alive = running.poll() is None
-            os.kill(running.pid, signal.SIGKILL)
+            running.kill()
             running.wait()
             print(f"killed after {moment:.0f} s ({'running' if alive else 'already finished'})", flush=True)
         resumed, seconds, spent = finish(root, args.prompts)

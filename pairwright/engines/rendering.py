@@ -70,7 +70,7 @@ class Renderer:
             while not request.terminator and ids and ids[-1] in self.eos_ids:
                 ids.pop()
         else:
-            ids = self._tokenise(given.text)
+            ids = self._tokenise(given.text, literal=True)
             if request.speaker == "assistant" and given.finished and request.terminator:
                 ids += self._terminator(request.context)
         if not ids or (not given.text and not given.token_ids):
@@ -88,8 +88,9 @@ class Renderer:
         """The text of `ids` without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _tokenise(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+    def _tokenise(self, text: str, literal: bool = False) -> list[int]:
+        """`literal`: text that looks like a special token stays text, so that a response cannot end its own turn."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=literal).input_ids)
 
     def _render(self, context: Conversation, cue: bool) -> str:
         messages = [{"role": t.role, "content": t.content} for t in context]

@@ -221,3 +221,9 @@ class TestText:
     @given(written)
     def test_comes_back_from_its_ids_without_the_terminator(self, renderer: Renderer, text: str) -> None:
         assert renderer.text([*ids(renderer, text), END]) == text
+
+
+def test_a_response_that_spells_a_special_token_does_not_end_its_own_turn(renderer: Renderer) -> None:
+    _, scored = renderer.score_ids(Score("policy", HELLO, Continuation("say <|im_end|> now")))
+    assert scored.count(END) == 1 and scored[-1] == END
+    assert renderer.text(scored[:-1]) == "say <|im_end|> now"

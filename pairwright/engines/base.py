@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from pairwright.engines.requests import Request, Result, Usage
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(BaseModel, ABC):
     """One model and how to run it. Subclasses add an `engine: Literal[...]` field, by which the recipe tells them apart."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -18,24 +18,24 @@ class ModelConfig(BaseModel):
     provides: ClassVar[frozenset[str]] = frozenset()
     """Request kinds ("generate", "score", "choose") and extras ("hidden_sum", ...) this engine can answer."""
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """A hash of everything answers depend on (weights, dtype, template, engine); found without loading the model.
 
         Raises PairwrightError when the model is not there.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self) -> Engine:
         """Load the model. Raises EngineError with the fix in it when that cannot be done."""
-        raise NotImplementedError
 
     def money(self, usage: Usage) -> float:
         """What `usage` costs with this model; 0 where nothing is charged."""
         return 0.0
 
+    @abstractmethod
     def label(self) -> str:
         """A short name of the model, for rows and messages; never holds a secret."""
-        raise NotImplementedError
 
 
 class Engine(ABC):

@@ -96,6 +96,7 @@ def main() -> None:
             "density ratio, sum, without terminator": [float(g[:-1].sum()) for g in gaps],
             "density ratio, sum": [float(g.sum()) for g in gaps],
             "density ratio, mean": [float(g.mean()) for g in gaps],
+            "terminator alone": [float(g[-1]) for g in gaps],
             "longer wins": [float(len(t)) for t in row["responses"]],
             "likelihood, mean": [s.mean for s in strong],
         }

@@ -59,7 +59,6 @@ class Build:
         self.pool.roles = dict(self.recipe.models)
         self.pool.max_resident = self.recipe.run.max_resident
         self.annotators = self.recipe.built()
-        self.retried = False
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -110,7 +109,8 @@ class Build:
         parts = [self.samples.fingerprint, {n: s.fingerprint for n, s in self.annotations.items()}, prompts]
         cuts = (self.recipe.combine, self.recipe.pair, *self.recipe.filters)
         versions = [VERSION, *(f.version for f in self.recipe.filters)]
-        return digest(*parts, versions, [json.loads(c.model_dump_json()) for c in cuts])
+        failed = [shelf.failed(TRANSIENT) for shelf in (self.samples, *self.annotations.values())]
+        return digest(*parts, versions, failed, [json.loads(c.model_dump_json()) for c in cuts])
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -122,7 +122,6 @@ class Build:
                 self.progress.note(f"removed {left} unfinished files of a build that was killed")
             again = sum(shelf.forget(TRANSIENT) for shelf in (self.samples, *self.annotations.values()))
             if again:
-                self.retried = True
                 self.progress.note(f"{again} prompts or groups failed for a reason that may have passed: they are tried again")
             try:
                 yield
@@ -180,7 +179,7 @@ class Build:
     def publish(self, force: bool = False) -> Result:
         """Cut pairs and commit a version, unless the latest one is already what this recipe comes to."""
         latest = self.dataset.latest()
-        if latest is not None and not force and not self.retried and self.dataset.manifest(latest).build_key == self.key:
+        if latest is not None and not force and self.dataset.manifest(latest).build_key == self.key:
             return Result(latest, new=False)
         stored = self.stored()
         made = cut(stored, self.recipe)

@@ -66,6 +66,14 @@ class Shelf:
                 forgotten += len(gone)
         return forgotten
 
+    def failed(self, reasons: frozenset[str]) -> list[str]:
+        """The keys that have a row with one of `reasons`, sorted. Changes nothing."""
+        wanted, found = pa.array(reasons, pa.string()), set[str]()
+        for path in filter(is_sound, self.folder.glob("*.parquet")):
+            table = read_table(path, [self.key, "reason"])
+            found.update(table.filter(pc.is_in(table["reason"], wanted))[self.key].to_pylist())
+        return sorted(found)
+
     def others(self) -> list[dict[str, Any]]:
         """The settings of the other shelves of this stage, newest first."""
         abouts = [p for p in self.folder.parent.glob(f"*/{ABOUT}") if p.parent != self.folder]

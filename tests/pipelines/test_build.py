@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from pairwright.engines.requests import Failed
 from pairwright.engines.scripted import ScriptedEngine
 from pairwright.errors import EngineError, PairwrightError
-from pairwright.pipelines.build import Build
+from pairwright.pipelines.build import Build, Result
 from pairwright.pipelines.recipe import parse_recipe
 from pairwright.storage.catalog import connect
 from tests.recipes import settings
@@ -221,16 +222,30 @@ def test_equal_annotators_under_two_names_run_once_and_both_names_are_published(
         ]
 
 
-def test_a_failure_that_may_pass_is_tried_again_by_the_next_build(build: Make) -> None:
-    models = settings(Path())["models"]
-    failing = models | {"weak": models["weak"] | {"faults": {"server_error": 0.3}}}
-    first = build(models=failing)
-    first.run()
-    lost = next(a for a in first.dataset.manifest(1).accounting if a.stage == "annotate density_ratio").dropped["server_error"]
-    seen.clear()
-    again = build(models=failing)
-    assert again.run().new
-    assert seen["scripted-2"] == lost, "only what failed is asked again"
+def test_a_failure_that_may_pass_is_tried_again_and_makes_a_version_when_it_has_passed(
+    build: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = ScriptedEngine.step
+
+    def failing(self: ScriptedEngine) -> Any:
+        weak = self.config.label() == "scripted-2"
+        return [(key, Failed("server_unavailable") if weak and key < "5" else result) for key, result in step(self)]
+
+    def lost(made: Build, version: int) -> int:
+        account = next(a for a in made.dataset.manifest(version).accounting if a.stage == "annotate density_ratio")
+        return account.dropped.get("server_unavailable", 0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ScriptedEngine, "step", failing)
+        first = build()
+        first.run()
+        assert lost(first, 1) > 0
+        seen.clear()
+        assert build().run() == Result(1, new=False), "the same failures again are no new version"
+        assert seen["scripted-2"] == lost(first, 1), "only what failed is asked again"
+    second = build()
+    assert second.run() == Result(2, new=True)
+    assert lost(second, 2) == 0
 
 
 def test_an_annotator_may_ask_only_the_roles_it_declares(build: Make, monkeypatch: pytest.MonkeyPatch) -> None:

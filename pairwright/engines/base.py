@@ -16,7 +16,10 @@ class ModelConfig(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     provides: ClassVar[frozenset[str]] = frozenset()
-    """Request kinds ("generate", "score", "choose") and extras ("hidden_sum", ...) this engine can answer."""
+    """Request kinds ("generate", "score", "choose", "verify") and extras ("hidden_sum", ...) this engine can answer."""
+
+    light: ClassVar[bool] = False
+    """Needs neither a GPU nor much memory: always loaded when asked for, beside whatever model is resident."""
 
     @abstractmethod
     def fingerprint(self) -> str:

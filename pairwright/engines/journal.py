@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pairwright.engines.requests import Chosen, Completion, Failed, Generated, Result, Scored, Usage
+from pairwright.engines.requests import Chosen, Completion, Failed, Generated, Result, Scored, Usage, Verified
 from pairwright.files import kind_os_errors
 
 HEAD = 8 + 1 + 24 + 1  # checksum, space, key, space
@@ -119,7 +119,14 @@ def encode(result: Result) -> dict[str, Any]:
         case Generated():
             return head | {
                 "c": [
-                    [c.text, c.finish_reason, _pack(c.token_ids, np.int32), _pack(c.logprobs, np.float64), c.tokenizer]
+                    [
+                        c.text,
+                        c.finish_reason,
+                        _pack(c.token_ids, np.int32),
+                        _pack(c.logprobs, np.float64),
+                        c.tokenizer,
+                        _pack(c.ends, np.int32),
+                    ]
                     for c in result.completions
                 ]
             }
@@ -128,6 +135,8 @@ def encode(result: Result) -> dict[str, Any]:
             return head | {"i": _pack(result.token_ids, np.int32), "a": [_pack(a, np.float32) for a in arrays]}
         case Chosen():
             return head | {"p": list(result.logprobs)}
+        case Verified():
+            return head | {"v": [result.outcome, result.answer, result.reason]}
     raise TypeError(f"a {type(result).__name__} is not kept in the journal")
 
 
@@ -137,8 +146,8 @@ def decode(value: dict[str, Any]) -> Result:
     match value["t"]:
         case "Generated":
             made = [
-                Completion(text, finish, _ints(ids), _floats(logprobs), tokenizer)
-                for text, finish, ids, logprobs, tokenizer in value["c"]
+                Completion(text, finish, _ints(ids), _floats(logprobs), tokenizer, _ints(ends[0]) if ends else None)
+                for text, finish, ids, logprobs, tokenizer, *ends in value["c"]
             ]
             return Generated(tuple(made), usage)
         case "Scored":
@@ -146,6 +155,9 @@ def decode(value: dict[str, Any]) -> Result:
             return Scored(_ints(value["i"]) or (), logprobs, entropy, certainty, hidden, usage)
         case "Chosen":
             return Chosen(tuple(value["p"]), usage)
+        case "Verified":
+            outcome, answer, reason = value["v"]
+            return Verified(outcome, answer, reason, usage)
     raise ValueError(f"the journal holds an answer of unknown kind {value['t']!r}")
 
 

@@ -10,10 +10,15 @@ from pydantic import Field, TypeAdapter
 from pairwright.engines.base import ModelConfig
 from pairwright.engines.openai_engine import OpenAIModel
 from pairwright.engines.scripted import ScriptedModel
+from pairwright.engines.solver import SolverModel
 from pairwright.engines.transformers_engine import TransformersModel
+from pairwright.engines.verification.models import ExactVerifier, FunctionVerifier, MathVerifier, RegexVerifier
 from pairwright.engines.vllm_engine import VllmModel
 
-AnyModel = Annotated[TransformersModel | VllmModel | OpenAIModel | ScriptedModel, Field(discriminator="engine")]
+AnyVerifier = MathVerifier | ExactVerifier | RegexVerifier | FunctionVerifier
+AnyModel = Annotated[
+    TransformersModel | VllmModel | OpenAIModel | ScriptedModel | SolverModel | AnyVerifier, Field(discriminator="engine")
+]
 _ADAPTER: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)
 
 

@@ -33,7 +33,7 @@ from pairwright.engines.openai_replies import (
     refused_option,
     vllm_rows,
 )
-from pairwright.engines.rendering import Renderer, Unscorable
+from pairwright.engines.rendering import NO_VERIFIER, Renderer, Unscorable
 from pairwright.engines.requests import (
     Choose,
     Chosen,
@@ -46,6 +46,7 @@ from pairwright.engines.requests import (
     Score,
     Scored,
     Usage,
+    Verify,
 )
 from pairwright.errors import EngineError
 from pairwright.ids import digest, seed_of
@@ -212,6 +213,8 @@ class OpenAIEngine(Engine):
             return await self._generate(request, began)
         if isinstance(request, Choose):
             return await self._choose(request, began)
+        if isinstance(request, Verify):
+            raise Unscorable("not_supported", NO_VERIFIER)
         return await self._score(request, began)
 
     async def _generate(self, request: Generate, began: float) -> Result:
@@ -219,6 +222,8 @@ class OpenAIEngine(Engine):
         if request.prefix_ids:
             raise Unscorable("not_supported", "a chat endpoint cannot continue an answer from token ids")
         sampling = request.sampling
+        if sampling.stop and sampling.keep_stop:
+            raise Unscorable("not_supported", "a chat endpoint cuts text before a stop string and cannot keep it")
         body: dict[str, Any] = {
             "messages": messages(request.prompt),
             "temperature": sampling.temperature,

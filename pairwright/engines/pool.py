@@ -56,12 +56,20 @@ class EnginePool:
         """A short name of the model with this fingerprint."""
         return self._configs[model].label()
 
+    def light(self, model: str) -> bool:
+        """Does this model take no room?"""
+        return self._configs[model].light
+
+    def heavy(self) -> dict[str, Engine]:
+        """The loaded models that take room."""
+        return {m: e for m, e in self.resident.items() if not self.light(m)}
+
     def load(self, model: str, idle: set[str]) -> Engine:
         """The engine of `model`, loaded if need be; models in `idle` leave first when there is no room."""
         if model in self.resident:
             return self.resident[model]
-        for other in [m for m in self.resident if m in idle]:
-            if len(self.resident) < self.max_resident:
+        for other in [m for m in self.heavy() if m in idle and not self.light(model)]:
+            if self.has_room():
                 break
             self.resident.pop(other).close()
         self.resident[model] = self._start(model)
@@ -69,7 +77,7 @@ class EnginePool:
 
     def has_room(self) -> bool:
         """May one more model be loaded without another leaving?"""
-        return len(self.resident) < self.max_resident
+        return len(self.heavy()) < self.max_resident
 
     def restart(self, model: str, error: Exception) -> Engine:
         """Start a dead engine again, once; the second death stops the build."""

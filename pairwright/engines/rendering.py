@@ -21,6 +21,9 @@ PLAIN_TEMPLATE = (
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _OPEN, _CLOSE = "\ue0b0", "\ue0b1"  # private-use characters: no template or tokenizer gives them a meaning
+NO_VERIFIER = "a language model does not verify answers: give this role a verifier"
+_BROKEN = "\ufffd"  # what a decoder puts for a character whose bytes are not all there
+_LOST = 16  # so many tokens make no sense together: decode from the beginning
 
 
 class Unscorable(Exception):
@@ -40,6 +43,7 @@ class Renderer:
         self.eos_ids = frozenset(eos_ids) | ({tokenizer.eos_token_id} - {None})
         self.tokenizer_id = digest("tokenizer", sorted(tokenizer.get_vocab().items()))
         self.context_ids = functools.lru_cache(maxsize=8192)(self._context_ids)
+        self._piece = functools.cache(self._decoded_alone)
         if self.template is None and not tokenizer.chat_template:
             raise PairwrightError(
                 f"the tokenizer in {tokenizer.name_or_path} has no chat template: set `chat_template: plain` on this model, "
@@ -70,7 +74,7 @@ class Renderer:
             while not request.terminator and ids and ids[-1] in self.eos_ids:
                 ids.pop()
         else:
-            ids = self._tokenise(given.text, literal=True)
+            ids = self.ids(given.text)
             if request.speaker == "assistant" and given.finished and request.terminator:
                 ids += self._terminator(request.context)
         if not ids or (not given.text and not given.token_ids):
@@ -87,6 +91,41 @@ class Renderer:
     def text(self, ids: Sequence[int]) -> str:
         """The text of `ids` without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of `text`, which stays text where it looks like a special token."""
+        return self._tokenise(text, literal=True)
+
+    def ends(self, ids: Sequence[int], text: str) -> tuple[int, ...]:
+        """For each of `ids`: how many characters of `text`, which is `self.text(ids)`, are spelled with it; non-decreasing, the
+        last is len(text). A special token spells none, nor does one that ends inside a character."""
+        ends: list[int] = []
+        before = known = done = 0  # the first `known` tokens spell text[:done] and no part of what follows
+        for i, token in enumerate(ids):
+            new = self._piece(token) if 0 < known == i else ""
+            if not new or _BROKEN in new or not text.startswith(new, done):  # decode in context: a text's begin may be special
+                new = self.text(ids[before : i + 1])[len(self.text(ids[before:known])) :]
+            end = done + _common(new, text[done : done + len(new)])
+            lost = i - known >= _LOST
+            if lost:
+                end = max(done, _common(self.text(ids[: i + 1]), text))
+            if lost or (new and end == done + len(new)):
+                before, known, done = known, i + 1, end
+            ends.append(max([end, *ends[-1:]]))
+        return (*ends[:-1], len(text)) if ends else ()
+
+    def tail(self, ids: Sequence[int], tokens: int) -> str:
+        """The end of the text of `ids`: what its last so many tokens that spell anything spell."""
+        begin = len(ids)
+        while begin and tokens > 0:
+            begin -= 1
+            tokens -= bool(self._piece(ids[begin]))
+        return self.text(ids[begin:])
+
+    def _decoded_alone(self, token: int) -> str:
+        """What `token` adds to a text that has begun."""
+        before = self.ids("a")
+        return self.text([*before, token])[len(self.text(before)) :]
 
     def _tokenise(self, text: str, literal: bool = False) -> list[int]:
         """`literal`: text that looks like a special token stays text, so that a response cannot end its own turn."""
@@ -144,6 +183,11 @@ class Renderer:
     def _terminator(self, context: Conversation) -> list[int]:
         """What the template puts after an assistant turn, through the first end-of-turn token and not beyond."""
         return list(self._ending(tuple(t.role for t in context)))
+
+
+def _common(a: str, b: str) -> int:
+    """With how many characters both begin."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _eos_in(folder: Path) -> list[int]:

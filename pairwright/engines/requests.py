@@ -7,7 +7,7 @@ role and the payload; both together make the request's key (`request_key`), unde
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,13 +37,15 @@ Conversation = tuple[Turn, ...]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to sample. `top_k=0` and `top_p=1` mean off; `temperature=0` means greedy."""
+    """How to sample. `top_k=0` and `top_p=1` mean off; `temperature=0` means greedy. At a stop string a completion ends: its text
+    is cut before it or, with `keep_stop`, ends with the whole token that completes it, so that its ids stay exact."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
+    keep_stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,18 @@ class Choose:
     labels: tuple[str, ...]
 
 
-Request = Generate | Score | Choose
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Ask whether the final answer of a solution is the reference. `cut`: the text ended by the length limit, so that only an
+    answer that is marked as one counts. CPU work: the role's model is a verifier."""
+
+    role: str
+    text: str
+    reference: str
+    cut: bool = False
+
+
+Request = Generate | Score | Choose | Verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +127,15 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One sampled continuation. `token_ids` and `logprobs` (one each, fp32, before temperature) include the terminator. Text that
-    was cut at a stop string has neither: the ids would say more than the text."""
+    was cut before a stop string has neither: the ids would say more than the text. `ends[i]`: how many characters of `text` the
+    tokens up to and including i spell, so that text can be cut where tokens end; a terminator spells none."""
 
     text: str
     finish_reason: FinishReason
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     tokenizer: str | None = None
+    ends: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +188,20 @@ class Chosen:
         return tuple(float(x) for x in p / p.sum())
 
 
+Outcome = Literal["right", "wrong", "unparsed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The answer to `Verify`. `answer`: what was taken to be the solution's final answer, null if none was found. `reason`
+    (snake_case): why the outcome is `unparsed`, e.g. no_answer, cut, reference_unparsed, time_out, verifier_crashed."""
+
+    outcome: Outcome
+    answer: str | None = None
+    reason: str | None = None
+    usage: Usage = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A request that failed on its own: a short reason (snake_case, the same for equal causes) and a sentence."""
@@ -182,19 +211,23 @@ class Failed:
     usage: Usage = Usage()
 
 
-Result = Generated | Scored | Chosen | Failed
+Result = Generated | Scored | Chosen | Verified | Failed
 
 
 def request_key(model: str, request: Request) -> str:
     """The content hash of a request to the model with fingerprint `model`; the role's name does not enter."""
     payload = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name != "role"}
+    if isinstance(request, Generate) and not request.sampling.keep_stop:  # so that journals older than the field stay good
+        payload["sampling"] = {k: v for k, v in dataclasses.asdict(request.sampling).items() if k != "keep_stop"}
     return digest(type(request).__name__, model, payload)
 
 
 def needs_of(request: Request) -> frozenset[str]:
-    """What an engine must be able to do to answer: the kind of request and everything in `want`."""
-    kind = type(request).__name__.lower()
-    return frozenset({kind}) | (request.want if isinstance(request, Score) else frozenset())
+    """What an engine must be able to do to answer: the kind of request, everything in `want`, and to go on from `prefix_ids`."""
+    kind = frozenset({type(request).__name__.lower()})
+    if isinstance(request, Generate) and request.prefix_ids:
+        return kind | {"prefix_ids"}
+    return kind | (request.want if isinstance(request, Score) else frozenset())
 
 
 def turns(messages: str | Iterable[Mapping[str, str]]) -> Conversation:
@@ -202,6 +235,13 @@ def turns(messages: str | Iterable[Mapping[str, str]]) -> Conversation:
     if isinstance(messages, str):
         return (Turn("user", messages),)
     return tuple(Turn(m["role"], m["content"]) for m in messages)
+
+
+def with_system(system: str | None, prompt: Sequence[Turn]) -> Conversation:
+    """The conversation as a model sees it: with the recipe's system turn if there is one and the prompt has none."""
+    if system is None or (prompt and prompt[0].role == "system"):
+        return tuple(prompt)
+    return (Turn("system", system), *prompt)
 
 
 def check(request: Request, result: Result) -> Result:
@@ -222,6 +262,8 @@ def _problem(request: Request, result: Any) -> tuple[str, str] | None:
                     return "bad_text", "a completion holds half a character (a lone surrogate)"
                 if c.logprobs is not None and c.token_ids is not None and len(c.logprobs) != len(c.token_ids):
                     return "wrong_count", f"{len(c.logprobs)} log-probabilities for {len(c.token_ids)} sampled tokens"
+                if c.ends is not None and (c.token_ids is None or len(c.ends) != len(c.token_ids)):
+                    return "wrong_count", "a completion does not say of every sampled token where its text ends"
                 if c.logprobs is not None and not np.isfinite(c.logprobs).all():
                     return "not_finite", "a sampled token's log-probability is not finite"
             return None
@@ -241,4 +283,8 @@ def _problem(request: Request, result: Any) -> tuple[str, str] | None:
             if len(result.logprobs) != len(request.labels):
                 return "wrong_count", f"{len(result.logprobs)} log-probabilities for {len(request.labels)} labels"
             return None if np.isfinite(result.logprobs).all() else ("not_finite", "a label's log-probability is not finite")
+        case Verify(), Verified():
+            if (result.outcome == "unparsed") == (result.reason is None):
+                return "wrong_answer", "a verifier gives a reason when it could not compare, and only then"
+            return None
     return "wrong_answer", f"the engine answered a {type(request).__name__} with a {type(result).__name__}"

@@ -124,7 +124,7 @@ class Runner:
         self._open = 0
 
     def _hungry(self) -> bool:
-        busy = [len(self._queues[m]) + len(self._submitted[m]) < e.window for m, e in self.pool.resident.items()]
+        busy = [len(self._queues[m]) + len(self._submitted[m]) < e.window for m, e in self.pool.heavy().items()]
         return any(busy) or (not busy and len(self._waiters) < 1024)
 
     def _resume(self, state: _Open, results: list[Result] | None) -> None:
@@ -174,6 +174,8 @@ class Runner:
     def _work(self) -> bool:
         """Let every loaded engine with work do some. False when none has any."""
         worked = False
+        for model in [m for m, queue in self._queues.items() if queue and m not in self.pool.resident and self.pool.light(m)]:
+            self.pool.load(model, set())
         for model, engine in list(self.pool.resident.items()):
             queue, submitted = self._queues[model], self._submitted[model]
             while queue and len(submitted) < engine.window:

@@ -17,6 +17,7 @@ from pairwright.engines.requests import Completion, FinishReason, Generate, Gene
 from pairwright.errors import EngineError
 from pairwright.ids import seed_of
 
+SPARE = 8  # tokens looked at beyond those that may spell a stop string
 NUCLEUS = 512  # try the nucleus among this many most probable tokens before sorting the whole vocabulary
 
 
@@ -187,10 +188,7 @@ class SamplingLoop:
         if token in self.renderer.eos_ids:
             sample.finish = "stop"
         elif sample.sampling.stop:
-            text = self.renderer.text(sample.ids)
-            cuts = [text.find(stop) for stop in sample.sampling.stop if stop in text]
-            if cuts:
-                sample.finish, sample.text = "stop", text[: min(cuts)]
+            self._look_for_stop(sample)
         if sample.finish is None and len(sample.ids) >= sample.limit:
             sample.finish = "length"
         if sample.finish is not None:
@@ -201,7 +199,21 @@ class SamplingLoop:
                 return
             ids, logprobs = tuple(sample.ids), tuple(sample.logprobs)
             text = self.renderer.text(ids)
-            job.done[sample.index] = Completion(text, sample.finish, ids, logprobs, self.renderer.tokenizer_id)
+            ends = self.renderer.ends(ids, text)
+            job.done[sample.index] = Completion(text, sample.finish, ids, logprobs, self.renderer.tokenizer_id, ends)
+
+    def _look_for_stop(self, sample: Sample) -> None:
+        """Finish `sample` if a stop string is complete. The last token completes it, so it is looked for among the last tokens:
+        as many as the longest one has bytes, and some whose character is not complete."""
+        stops = sample.sampling.stop
+        tail = self.renderer.tail(sample.ids, max(len(stop.encode()) for stop in stops) + SPARE)
+        if not any(stop in tail for stop in stops):
+            return
+        text = self.renderer.text(sample.ids)
+        cuts = [text.find(stop) for stop in stops if stop in text]
+        if cuts:
+            sample.finish = "stop"
+            sample.text = None if sample.sampling.keep_stop else text[: min(cuts)]
 
     def _leave(self, alive: list[int]) -> None:
         import torch

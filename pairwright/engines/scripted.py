@@ -7,12 +7,15 @@ depends on the request's content only, never on order or time.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import random
 import time
+from abc import abstractmethod
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,60 +46,68 @@ from pairwright.ids import digest, seed_of
 TOKENIZER = "scripted"
 END = 0  # the id of the terminator
 HIDDEN = 8  # numbers in a hidden state
+_SPEED = ("window", "batch", "delay_s", "spent_file")
 _SYLLABLES = [c + v for c in "bdfghklmnprstvz" for v in "aeiou"]
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Ids = npt.NDArray[np.uint64]
 
 
-class Faults(BaseModel):
-    """What goes wrong, and for which share of requests (or completions). The same requests fail in every run."""
+class Breakdowns(BaseModel):
+    """What goes wrong with requests and the engine, and for which share of requests. The same requests fail in every run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     too_long: Rate = 0  # the request fails with `too_long`
     server_error: Rate = 0  # the request fails with `server_error`
-    nan: Rate = 0  # one log-probability of the answer is not a number
-    identical: Rate = 0  # all n completions are equal
-    empty: Rate = 0  # a completion has no text
-    cut: Rate = 0  # a completion ends by the length limit
     die_after: int | None = None  # the engine dies once, when it has answered so many requests
     die_twice: bool = False  # ... and again in its first step after the restart
     oom_over: int | None = None  # a batch of more requests does not fit and is halved; 0: not even one fits
 
 
-class ScriptedModel(ModelConfig):
-    """A scripted model. Two models with the same settings are the same model and give the same numbers."""
+class Faults(Breakdowns):
+    """What goes wrong besides with a scripted model's answers, and for which share of requests (or completions)."""
 
-    engine: Literal["scripted"] = "scripted"
+    nan: Rate = 0  # one log-probability of the answer is not a number
+    identical: Rate = 0  # all n completions are equal
+    empty: Rate = 0  # a completion has no text
+    cut: Rate = 0  # a completion ends by the length limit
+
+
+class PretendModel(ModelConfig):
+    """A model that is a function of the request. Two with the same settings are the same model and give the same numbers."""
+
     seed: int = 0
-    quality: Rate = 0.5  # how strongly it prefers the words that every scripted model of high quality prefers here
-    vocabulary: int = Field(default=500, ge=2, le=5000)  # different words
-    words: tuple[int, int] = (4, 40)  # shortest and longest completion
-    endings: tuple[str, ...] = ()  # each completion ends in one of these, e.g. r"\boxed{4}"
+    quality: Rate = 0.5  # how strongly it prefers the words that every such model of high quality prefers here
     window: int = Field(default=64, ge=1)
     batch: int = Field(default=8, ge=1)  # requests answered in one step
     delay_s: float = Field(default=0, ge=0)  # seconds a step takes
     spent_file: str | None = None  # every step first appends the tokens it is about to spend: the file outlives the process
-    faults: Faults = Faults()
+    faults: Breakdowns = Breakdowns()
 
-    provides: ClassVar[frozenset[str]] = frozenset({"generate", "score", "choose", "hidden_sum", "entropy", "self_certainty"})
+    tokenizer: ClassVar[str]
     _deaths: int = PrivateAttr(default=0)
+
+    @abstractmethod
+    def respond(self, request: Request) -> Result:
+        """The answer when nothing goes wrong; asked only what the model provides."""
+
+    @abstractmethod
+    def ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of `text`."""
 
     def fingerprint(self) -> str:
         """A hash of what answers depend on: neither speed nor how often the engine dies."""
         deaths = {"die_after", "die_twice", "oom_over"}
-        return digest(
-            self.model_dump(exclude={**dict.fromkeys(("window", "batch", "delay_s", "spent_file"), True), "faults": deaths})
-        )
+        return digest(self.model_dump(exclude={**dict.fromkeys(_SPEED, True), "faults": deaths}))
 
     def load(self) -> ScriptedEngine:
         """Loads nothing."""
         return ScriptedEngine(self)
 
     def label(self) -> str:
-        """`scripted-<seed>`."""
-        return f"scripted-{self.seed}"
+        """`<tokenizer>-<seed>`."""
+        return f"{self.tokenizer}-{self.seed}"
 
     def next_death(self) -> int | None:
         """After how many answers the engine loaded now will die, if it will."""
@@ -110,13 +121,41 @@ class ScriptedModel(ModelConfig):
         raise RuntimeError(f"{self.label()} died as it was told to, for the {('first', 'second')[self._deaths - 1]} time")
 
 
+class ScriptedModel(PretendModel):
+    """A scripted model."""
+
+    engine: Literal["scripted"] = "scripted"
+    vocabulary: int = Field(default=500, ge=2, le=5000)  # different words
+    words: tuple[int, int] = (4, 40)  # shortest and longest completion
+    endings: tuple[str, ...] = ()  # each completion ends in one of these, e.g. r"\boxed{4}"
+    faults: Faults = Faults()
+
+    provides: ClassVar[frozenset[str]] = frozenset(
+        {"generate", "prefix_ids", "score", "choose", "hidden_sum", "entropy", "self_certainty"}
+    )
+    tokenizer: ClassVar[str] = TOKENIZER
+
+    def respond(self, request: Request) -> Result:
+        match request:
+            case Generate():
+                return _generate(self, request)
+            case Score():
+                return _score(self, request)
+            case Choose():
+                return _choose(self, request)
+        raise NotImplementedError
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        return word_ids(text)
+
+
 class ScriptedEngine(Engine):
     """Answers up to `batch` requests a step, in seeded disorder."""
 
     requests_seen: ClassVar[Counter[str]] = Counter()
     """How many requests each model (by label) was given in this process; tests read and clear it."""
 
-    def __init__(self, config: ScriptedModel) -> None:
+    def __init__(self, config: PretendModel) -> None:
         self.config = config
         self.window = config.window
         self._pending: list[tuple[str, Request]] = []
@@ -161,7 +200,7 @@ class ScriptedEngine(Engine):
         return [(ticket, answer(self.config, request)) for ticket, request in batch]
 
 
-def answer(model: ScriptedModel, request: Request) -> Result:
+def answer(model: PretendModel, request: Request) -> Result:
     """What `model` answers to `request`, faults included."""
     lacking = needs_of(request) - model.provides
     if lacking:
@@ -170,13 +209,7 @@ def answer(model: ScriptedModel, request: Request) -> Result:
         return Failed("too_long", "the prompt has 9999 tokens, the model's limit is 9998")
     if _strikes(model, "server_error", request):
         return Failed("server_error", "the scripted server answered 500")
-    match request:
-        case Generate():
-            return _generate(model, request)
-        case Score():
-            return _score(model, request)
-        case Choose():
-            return _choose(model, request)
+    return model.respond(request)
 
 
 def word_ids(text: str) -> tuple[int, ...]:
@@ -189,7 +222,7 @@ def _word_id(word: str) -> int:
     return max(1, seed_of("word", word))
 
 
-def _strikes(model: ScriptedModel, fault: str, request: Request, index: int = 0) -> bool:
+def _strikes(model: PretendModel, fault: str, request: Request, index: int = 0) -> bool:
     rate: float = getattr(model.faults, fault)
     return rate > 0 and seed_of(fault, model.seed, index, request_key("", request)) / 2**31 < rate
 
@@ -215,11 +248,26 @@ def _goodness(context: Conversation, ids: Ids) -> npt.NDArray[np.float64]:
     return _mix(seed_of("good", _text(context)), ids)
 
 
-def _logprobs(model: ScriptedModel, context: Conversation, ids: Ids) -> Floats:
+def logprobs_of(model: PretendModel, context: Conversation, ids: tuple[int, ...]) -> Floats:
     """In (-6, 0), smooth in `quality`: own taste, plus quality times what is good here."""
-    taste = _mix(seed_of("taste", model.seed, _text(context)), ids)
-    good = _goodness(context, ids)
+    tokens = _array(ids)
+    taste = _mix(seed_of("taste", model.seed, _text(context)), tokens)
+    good = _goodness(context, tokens)
     return (-3 + 2 * (taste - 0.5) + 4 * model.quality * (good - 0.5)).astype(np.float32)
+
+
+def usage_of(model: PretendModel, given: Conversation, more: int, generated: int = 0) -> Usage:
+    """The cost of a request with `more` tokens given besides the conversation and `generated` made."""
+    total = sum(len(model.ids(turn.content)) for turn in given) + more + generated
+    return Usage(total, total, generated, model.delay_s / model.batch)
+
+
+def chance_of(model: PretendModel, request: Generate) -> str:
+    """All that chance may depend on, as a hash. Greedy sampling takes no seed; whether a stop string is kept changes no word."""
+    sampling = dataclasses.asdict(request.sampling)
+    del sampling["keep_stop"]
+    seed = 0 if request.sampling.temperature == 0 else request.seed
+    return digest(model.seed, _text(request.prompt), sampling, request.prefix_ids, seed)
 
 
 def _broken(model: ScriptedModel, request: Request, logprobs: Floats) -> Floats:
@@ -235,15 +283,11 @@ def _lexicon(vocabulary: int) -> tuple[list[str], Ids]:
 
 
 def _generate(model: ScriptedModel, request: Generate) -> Generated:
-    greedy = request.sampling.temperature == 0
-    same = greedy or _strikes(model, "identical", request)
-    seed = 0 if greedy else request.seed
-    base = digest(model.seed, _text(request.prompt), request.sampling, request.prefix_ids, seed)
+    same = request.sampling.temperature == 0 or _strikes(model, "identical", request)
+    base = chance_of(model, request)
     made = tuple(_complete(model, request, f"{base}:{0 if same else i}", 0 if same else i) for i in range(request.n))
-    given = sum(len(word_ids(turn.content)) for turn in request.prompt) + len(request.prefix_ids)
     generated = sum(len(c.token_ids or ()) for c in made)
-    total = given + generated
-    return Generated(made, Usage(tokens=total, forwarded=total, generated=generated, seconds=model.delay_s / model.batch))
+    return Generated(made, usage_of(model, request.prompt, len(request.prefix_ids), generated))
 
 
 def _complete(model: ScriptedModel, request: Generate, seed: str, index: int) -> Completion:
@@ -261,44 +305,57 @@ def _complete(model: ScriptedModel, request: Generate, seed: str, index: int) ->
     cut = len(words) >= request.sampling.max_tokens or _strikes(model, "cut", request, index)
     if _strikes(model, "empty", request, index):
         words, cut = [], False
-    text = " ".join(words[: request.sampling.max_tokens])
+    words = [f"{' ' if i or request.prefix_ids else ''}{word}" for i, word in enumerate(words[: request.sampling.max_tokens])]
+    text, ends = "".join(words), list(accumulate(map(len, words)))
+    if not cut:
+        ends.append(len(text))
     token_ids = word_ids(text) + (() if cut else (END,))
-    logprobs = _logprobs(model, request.prompt, _array(token_ids))
+    logprobs = logprobs_of(model, request.prompt, token_ids)
     if index == 0:
         logprobs = _broken(model, request, logprobs)
-    return Completion(text, "length" if cut else "stop", token_ids, tuple(logprobs.tolist()), TOKENIZER)
+    return Completion(text, "length" if cut else "stop", token_ids, tuple(logprobs.tolist()), model.tokenizer, tuple(ends))
+
+
+def score(model: PretendModel, request: Score) -> Scored | Failed:
+    """The log-probabilities of exactly the continuation's ids, without extras."""
+    given = request.continuation
+    assistant = request.speaker == "assistant"
+    if given.token_ids is not None and given.tokenizer == model.tokenizer:
+        token_ids = given.token_ids
+        if not (request.terminator and assistant) and token_ids and token_ids[-1] == END:
+            token_ids = token_ids[:-1]
+    else:
+        ends = assistant and request.terminator and given.finished
+        token_ids = model.ids(given.text) + ((END,) if ends else ())
+    if not token_ids or (not given.text and not given.token_ids):
+        return Failed("empty_response", "there is no token to score")
+    logprobs = logprobs_of(model, _scoring_context(request), token_ids)
+    return Scored(token_ids, logprobs, usage=usage_of(model, request.context, len(token_ids)))
+
+
+def _scoring_context(request: Score) -> Conversation:
+    return request.context if request.speaker == "assistant" else (*request.context, Turn("user", ""))
 
 
 def _score(model: ScriptedModel, request: Score) -> Result:
-    given = request.continuation
-    if given.token_ids is not None and given.tokenizer == TOKENIZER:
-        token_ids = given.token_ids
-        if not (request.terminator and request.speaker == "assistant") and token_ids and token_ids[-1] == END:
-            token_ids = token_ids[:-1]
-    else:
-        ends = request.speaker == "assistant" and request.terminator and given.finished
-        token_ids = word_ids(given.text) + ((END,) if ends else ())
-    if not token_ids or (not given.text and not given.token_ids):
-        return Failed("empty_response", "there is no token to score")
-    context = request.context if request.speaker == "assistant" else (*request.context, Turn("user", ""))
-    ids = _array(token_ids)
-    extra: dict[str, Floats] = {}
+    scored = score(model, request)
+    if isinstance(scored, Failed):
+        return scored
+    ids, context = _array(scored.token_ids), _text(_scoring_context(request))
+    extra: dict[str, Any] = {}
     for name, largest in (("entropy", np.log(model.vocabulary)), ("self_certainty", 8.0)):
         if name in request.want:
-            extra[name] = (largest * _mix(seed_of(name, model.seed, _text(context)), ids)).astype(np.float32)
+            extra[name] = (largest * _mix(seed_of(name, model.seed, context), ids)).astype(np.float32)
     if "hidden_sum" in request.want:
         states = [_mix(seed_of("hidden", model.seed, d), ids) - 0.5 for d in range(HIDDEN)]
         extra["hidden_sum"] = np.stack(states).sum(axis=1).astype(np.float32)
-    total = sum(len(word_ids(turn.content)) for turn in request.context) + len(token_ids)
-    logprobs = _broken(model, request, _logprobs(model, context, ids))
-    return Scored(token_ids, logprobs, **extra, usage=Usage(total, total, seconds=model.delay_s / model.batch))
+    return dataclasses.replace(scored, logprobs=_broken(model, request, scored.logprobs), **extra)
 
 
 def _choose(model: ScriptedModel, request: Choose) -> Result:
     firsts = tuple(next(iter(word_ids(label)), -1) for label in request.labels)
     if -1 in firsts or len(set(firsts)) < len(firsts):
         return Failed("labels_share_first_token", f"labels {list(request.labels)} do not differ in their first token")
-    weights = np.exp(_logprobs(model, request.prompt, _array(firsts)).astype(np.float64))
+    weights = np.exp(logprobs_of(model, request.prompt, firsts).astype(np.float64))
     logprobs = _broken(model, request, np.log(0.9 * weights / weights.sum()).astype(np.float32))
-    total = sum(len(word_ids(turn.content)) for turn in request.prompt) + 1
-    return Chosen(tuple(logprobs.tolist()), Usage(total, total, 1, model.delay_s / model.batch))
+    return Chosen(tuple(logprobs.tolist()), usage_of(model, request.prompt, 0, 1))

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from pairwright.engines.base import Engine, ModelConfig
 from pairwright.engines.folders import folder_fingerprint, resolve_folder
-from pairwright.engines.rendering import Renderer, Unscorable
-from pairwright.engines.requests import Choose, Chosen, Failed, Generate, Request, Result, Score, Scored, Usage
+from pairwright.engines.rendering import NO_VERIFIER, Renderer, Unscorable
+from pairwright.engines.requests import Choose, Chosen, Failed, Generate, Request, Result, Score, Scored, Usage, Verify
 from pairwright.engines.sampling_loop import Job, SamplingLoop
 from pairwright.engines.tree_scoring import Target, TargetScores, TreeScorer, score_plain
 from pairwright.errors import EngineError, PairwrightError
@@ -28,7 +28,9 @@ TREE_TOLERANCE = 1e-3  # fp32 agrees to 1e-4; a model that does not honour the t
 class TransformersModel(ModelConfig):
     """A causal language model run by `transformers`."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({"generate", "score", "choose", "entropy", "self_certainty", "hidden_sum"})
+    provides: ClassVar[frozenset[str]] = frozenset(
+        {"generate", "prefix_ids", "score", "choose", "entropy", "self_certainty", "hidden_sum"}
+    )
 
     engine: Literal["transformers"] = "transformers"
     model: str = Field(description="a folder, a .gguf file, a hub name, or `smollm2` (embedded)")
@@ -125,7 +127,9 @@ class TransformersEngine(Engine):
             raise Unscorable("too_long", f"{len(ids) + more} tokens where {self.config.label()} takes {self.max_length}")
         return ids
 
-    def _targets(self, request: Score | Choose) -> list[Target]:
+    def _targets(self, request: Score | Choose | Verify) -> list[Target]:
+        if isinstance(request, Verify):
+            raise Unscorable("not_supported", NO_VERIFIER)
         if isinstance(request, Choose):
             context = self._fitting(self.renderer.prompt_ids(request), 1)
             return [Target(context, [label]) for label in self.renderer.label_ids(request.labels)]

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from pairwright.engines.base import Engine, ModelConfig
 from pairwright.engines.folders import folder_fingerprint, resolve_folder
-from pairwright.engines.rendering import Renderer, Unscorable
+from pairwright.engines.rendering import NO_VERIFIER, Renderer, Unscorable
 from pairwright.engines.requests import (
     Choose,
     Chosen,
@@ -35,6 +35,7 @@ from pairwright.engines.requests import (
     Score,
     Scored,
     Usage,
+    Verify,
 )
 from pairwright.errors import EngineError
 from pairwright.ids import digest
@@ -53,7 +54,7 @@ REMEMBERED = 1024  # contexts whose scored continuations are kept at hand
 class VllmModel(ModelConfig):
     """A causal language model run by vLLM. Sample in bfloat16; score in float32 when margins matter."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({"generate", "score", "choose"})
+    provides: ClassVar[frozenset[str]] = frozenset({"generate", "prefix_ids", "score", "choose"})
 
     engine: Literal["vllm"] = "vllm"
     model: str = Field(description="a folder, a .gguf file, a hub name, or `smollm2` (embedded)")
@@ -167,6 +168,8 @@ class VllmEngine(Engine):
         gc.collect()
 
     def _begin(self, ticket: str, request: Request) -> None:
+        if isinstance(request, Verify):
+            raise Unscorable("not_supported", NO_VERIFIER)
         if isinstance(request, Score):
             if request.want:
                 raise Unscorable("not_supported", f"vLLM does not provide {', '.join(sorted(request.want))}")
@@ -207,6 +210,7 @@ class VllmEngine(Engine):
             )
         if isinstance(request, Choose):
             return SamplingParams(**final, max_tokens=1, temperature=0, logprob_token_ids=flight.asked, detokenize=False)
+        assert isinstance(request, Generate)
         sampling = request.sampling
         return SamplingParams(
             **final,
@@ -217,6 +221,7 @@ class VllmEngine(Engine):
             max_tokens=min(sampling.max_tokens, self.max_length - len(flight.given)),
             seed=request.seed,
             stop=list(sampling.stop),
+            include_stop_str_in_output=sampling.keep_stop,
             stop_token_ids=sorted(self.renderer.eos_ids),
             logprobs=0,
             flat_logprobs=True,
@@ -227,7 +232,7 @@ class VllmEngine(Engine):
         """The result, or None if the request had to be sent again."""
         request = flight.request
         if isinstance(request, Generate):
-            made = [self._completion(c, bool(request.sampling.stop)) for c in out.outputs]
+            made = [self._completion(c, cut=bool(request.sampling.stop) and not request.sampling.keep_stop) for c in out.outputs]
             return Generated(tuple(made * request.n if len(made) < request.n else made), usage)
         if isinstance(request, Choose):
             row = out.outputs[0].logprobs[0]
@@ -241,14 +246,16 @@ class VllmEngine(Engine):
             return Failed("no_logprobs", "vLLM did not give the log-probabilities of the tokens it was asked for", usage)
         return Scored(tuple(flight.asked), np.array(logprobs, dtype=np.float32), usage=usage)
 
-    def _completion(self, c: Any, stops: bool) -> Completion:
+    def _completion(self, c: Any, cut: bool) -> Completion:
+        """`cut`: text may end before a stop string."""
         if c.finish_reason not in ("stop", "length"):
             raise Unscorable("aborted", f"vLLM gave up a completion ({c.finish_reason})")
         ids = tuple(int(i) for i in c.token_ids)
         text = self.renderer.text(ids)
-        if stops and c.text != text:  # cut at a stop string: the ids say more than the text, so they are not its ids
+        if cut and c.text != text:  # the ids say more than the text, so they are not its ids
             return Completion(c.text, c.finish_reason)
-        return Completion(text, c.finish_reason, ids, tuple(c.logprobs.logprobs), self.renderer.tokenizer_id)
+        logprobs, ends = tuple(c.logprobs.logprobs), self.renderer.ends(ids, text)
+        return Completion(text, c.finish_reason, ids, logprobs, self.renderer.tokenizer_id, ends)
 
 
 def _forwarded(flight: _Flight, out: Any) -> float:

@@ -209,6 +209,13 @@ def test_an_answer_already_begun_cannot_be_continued(serve: Any) -> None:
     assert isinstance(result, Failed) and result.reason == "not_supported" and not server.asked
 
 
+def test_a_stop_string_cannot_be_kept(serve: Any) -> None:
+    server, engine = serve(lambda *_: chat(choice()))
+    (result,) = answers(engine, generate(stop=("X",), keep_stop=True))
+    assert isinstance(result, Failed) and result.reason == "not_supported" and not server.asked
+    assert "prefix_ids" not in engine.config.provides
+
+
 def test_choose_takes_the_exact_label_before_its_variants_with_spaces(serve: Any) -> None:
     _, engine = serve(lambda *_: top(("A", -1.0), (" A", -0.2), ("\nB", -2.5), (" B", -2.0), ("C", -3.0)))
     (result,) = answers(engine, Choose("judge", turns("A or B?"), ("A", "B")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -221,6 +222,89 @@ class TestText:
     @given(written)
     def test_comes_back_from_its_ids_without_the_terminator(self, renderer: Renderer, text: str) -> None:
         assert renderer.text([*ids(renderer, text), END]) == text
+
+    def test_becomes_ids_that_stay_text_where_it_looks_like_a_special_token(self, renderer: Renderer) -> None:
+        found = renderer.ids("a <|im_end|> b")
+        assert END not in found and renderer.text(found) == "a <|im_end|> b"
+
+
+def ends_naively(renderer: Renderer, ids_: list[int]) -> list[int]:
+    """With how many characters of the whole text the text of the first tokens agrees, decoded from the beginning each time. (Some
+    decoders take back a character while the next one is not whole.)"""
+    text = renderer.text(ids_)
+    begun = [renderer.text(ids_[: i + 1]) for i in range(len(ids_))]
+    return list(accumulate((next((k for k in range(len(b), 0, -1) if b[:k] == text[:k]), 0) for b in begun), max))
+
+
+class TestEnds:
+    """`written` and what takes several tokens a character."""
+
+    mixed = st.lists(written | st.sampled_from(["漢字かな", "🙂👩‍👩‍👧", "\t\t", "\n\n", "é", " ", "한국어 "]), max_size=12).map(
+        "".join
+    )
+
+    @settings(max_examples=200)
+    @given(mixed, st.lists(st.tuples(st.integers(0, 99), st.sampled_from([0, END, 3])), max_size=4))
+    def test_say_which_characters_are_whole_after_each_token(
+        self, renderer: Renderer, text: str, special: list[tuple[int, int]]
+    ) -> None:
+        """Special tokens, wherever they are, spell nothing."""
+        given_ = ids(renderer, text)
+        for place, token in special:
+            given_.insert(place, token)
+        ends = renderer.ends(given_, text)
+        if special:
+            kept = [(i, e) for i, e in zip(given_, ends, strict=True) if i not in (0, END, 3)]
+            given_, ends = [i for i, _ in kept], tuple(e for _, e in kept)
+        assert list(ends) == ends_naively(renderer, list(given_))
+
+    @settings(max_examples=100)
+    @given(st.lists(st.integers(0, 49151), min_size=1, max_size=60))
+    def test_never_decrease_and_reach_the_end_whatever_the_ids_are(self, renderer: Renderer, given_: list[int]) -> None:
+        """Also where bytes make no character."""
+        text = renderer.text(given_)
+        ends = renderer.ends(given_, text)
+        assert len(ends) == len(given_) and list(ends) == sorted(ends) and ends[-1] == len(text)
+
+    def test_cut_a_text_where_its_tokens_end(self, renderer: Renderer) -> None:
+        text = "Two steps.\n\nThe 漢字 is 🙂.\n"
+        given_ = ids(renderer, text)
+        for i, end in enumerate(renderer.ends(given_, text), start=1):
+            assert renderer.text(given_[:i]).rstrip("\ufffd") == text[:end]
+
+    def test_of_no_ids_are_none(self, renderer: Renderer) -> None:
+        assert renderer.ends([], "") == ()
+
+    @given(st.lists(st.sampled_from(["Hello", " there", "  ", "\n", "漢", "🙂", "é", "x"]), max_size=30).map("".join))
+    def test_are_right_where_a_decoder_drops_the_space_a_text_begins_with(self, spaced: Renderer, text: str) -> None:
+        given_ = ids(spaced, text)
+        assert list(spaced.ends(given_, spaced.text(given_))) == ends_naively(spaced, given_)
+
+
+@pytest.fixture(scope="module")
+def spaced() -> Renderer:
+    """A tokenizer of the other family: words that begin with a mark for their space, and single bytes for what it has no word."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<unk>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), *"▁Helothrx", "▁▁"]
+    merges = [("▁", "H"), ("▁H", "e"), ("▁He", "l"), ("▁Hel", "l"), ("▁Hell", "o"), ("▁", "t"), ("t", "h"), ("▁", "▁")]
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*words, *(a + b for a, b in merges)]))}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return Renderer(PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>"), chat_template="plain")
+
+
+class TestTail:
+    @settings(max_examples=50)
+    @given(written, st.integers(1, 9))
+    def test_is_the_end_of_the_text_with_that_many_tokens_that_spell(self, renderer: Renderer, text: str, tokens: int) -> None:
+        given_ = [t for i in ids(renderer, text) for t in (i, END)]
+        assert text.endswith(renderer.tail(given_, tokens).lstrip("\ufffd"))
+        assert renderer.tail(given_, tokens) == renderer.text(ids(renderer, text)[-tokens:])
 
 
 def test_a_response_that_spells_a_special_token_does_not_end_its_own_turn(renderer: Renderer) -> None:

@@ -93,6 +93,22 @@ def test_generate_gives_n_different_completions_with_one_logprob_per_id_and_a_te
     assert result.usage.generated == sum(len(c.token_ids or ()) for c in result.completions)
 
 
+def test_a_completion_says_where_its_words_end_and_goes_on_from_a_prefix_with_a_space():
+    begun = dataclasses.replace(generate(n=5), prefix_ids=word_ids("well yes"))
+    for request, before in ((generate(n=5), ""), (begun, " ")):
+        result = one(model(), request)
+        assert isinstance(result, Generated) and check(request, result) is result
+        for c in result.completions:
+            assert c.ends is not None and c.text.startswith(f"{before}{c.text.split()[0]}")
+            starts = [0, *c.ends]
+            assert [c.text[a:b].strip() for a, b in zip(starts, c.ends, strict=False)] == [*c.text.split(), ""]
+
+
+def test_keeping_a_stop_string_changes_no_word():
+    kept, cut = (one(model(), generate(stop=("zzz",), keep_stop=keep)) for keep in (True, False))
+    assert isinstance(kept, Generated) and plain(kept) == plain(cut)
+
+
 def test_another_seed_gives_another_sample_and_temperature_zero_ignores_it():
     first, second = run(model(), [generate(seed=1), generate(seed=2)])
     assert plain(first) != plain(second)

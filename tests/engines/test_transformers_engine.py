@@ -223,6 +223,53 @@ class TestSampling:
         ((rest,),) = sampled(little, generate(temperature=0, prefix=whole[:6], max_tokens=10))
         assert rest == whole[6:]
 
+    @pytest.mark.parametrize("cut", [1, 4, 9, 15, 22])
+    def test_goes_on_from_any_token_as_if_it_had_never_stopped(self, smollm2: Any, cut: int) -> None:
+        ((whole,),) = sampled(smollm2, generate(RHYME, temperature=0, top_k=0, max_tokens=24))
+        ((rest,),) = sampled(smollm2, generate(RHYME, prefix=whole[:cut], temperature=0, top_k=0, max_tokens=24 - cut))
+        assert (*whole[:cut], *rest) == whole
+
+    def test_says_where_in_the_text_each_token_ends(self, smollm2: Any, little: TransformersEngine) -> None:
+        """The random model writes bytes that make no character, too."""
+        requests = generate(RHYME, n=3, max_tokens=30), generate(n=4, max_tokens=30, top_k=0, temperature=2.0)
+        for engine, request in zip((smollm2, little), requests, strict=True):
+            for made in answers(engine, [request])[0].completions:
+                assert made.ends == engine.renderer.ends(made.token_ids, made.text) and made.ends[-1] == len(made.text)
+
+    def test_ends_with_the_token_that_completes_a_stop_string_that_is_kept(self, smollm2: Any) -> None:
+        (whole,) = answers(smollm2, [generate(FRANCE, temperature=0)])
+        (all_,) = whole.completions
+        text, ends = all_.text, all_.ends
+        assert len(text) > 20
+        spanning = text[ends[1] - 1 : ends[3] + 1]  # from inside the second token to inside the fifth
+        inside = text[ends[4] : ends[5] - 1]  # ends before its token does
+        assert text.index(spanning) == ends[1] - 1 and text.index(inside) == ends[4]
+        for stop, last in ((spanning, 4), (inside, 5)):
+            (made,) = answers(smollm2, [generate(FRANCE, temperature=0, stop=("nowhere", stop), keep_stop=True)])[0].completions
+            assert (made.finish_reason, made.token_ids) == ("stop", all_.token_ids[: last + 1])
+            assert made.text == smollm2.renderer.text(made.token_ids) == text[: ends[last]] and made.ends == ends[: last + 1]
+            assert made.logprobs == pytest.approx(all_.logprobs[: last + 1], abs=1e-4)
+
+    def test_looks_for_a_stop_string_in_what_is_new(self, smollm2: Any) -> None:
+        """Not in the prefix, nor where the prefix meets it."""
+        (all_,) = answers(smollm2, [generate(FRANCE, temperature=0)])[0].completions
+        stops = (all_.text[: all_.ends[2]], all_.text[all_.ends[1] : all_.ends[3]])
+        begun = generate(FRANCE, prefix=all_.token_ids[:3], temperature=0, stop=stops, keep_stop=True)
+        (made,) = answers(smollm2, [begun])[0].completions
+        assert made.text == all_.text[all_.ends[2] :][: len(made.text)] and len(made.token_ids) > 3
+
+    @pytest.mark.parametrize("keep", [True, False], ids=["kept", "cut"])
+    def test_finds_a_stop_string_wherever_whole_texts_do(self, little: TransformersEngine, keep: bool) -> None:
+        """Only the last tokens are looked at; a random model's tokens are whole words, single bytes and special ones."""
+        about: dict[str, Any] = {"n": 2, "max_tokens": 30, "top_k": 0, "temperature": 1.5}
+        for i, all_ in enumerate(answers(little, [generate(**about)])[0].completions):
+            texts = [little.renderer.text(all_.token_ids[: k + 1]) for k in range(30)]
+            stops = [all_.text[begin : begin + 12] for begin in range(0, len(all_.text) - 12, 35)]
+            requests = [generate(**about, stop=(stop,), keep_stop=keep) for stop in stops]
+            for stop, found in zip(stops, answers(little, requests), strict=True):
+                made, first = found.completions[i], next(t for t in texts if stop in t)
+                assert made.finish_reason == "stop" and made.text == (first if keep else first[: first.index(stop)])
+
 
 class TestFailures:
     def test_a_prompt_that_is_too_long_fails_alone(self, tiny: Callable[..., Path]) -> None:

@@ -204,6 +204,52 @@ def test_a_begun_answer_is_continued_and_the_prefix_is_not_repeated(engine: Any,
     assert made(answers(engine, request)[0]).completions[0].text.startswith(" Paris")
 
 
+@pytest.mark.parametrize("cut", [1, 7, 16, 23])
+def test_a_greedy_answer_goes_on_from_any_token_as_if_it_had_never_stopped(engine: Any, cut: int) -> None:
+    ids = made(answers(engine, generate(temperature=0))[0]).completions[0].token_ids or ()
+    request = Generate("p", turns(LONG), Sampling(temperature=0, max_tokens=24 - cut), prefix_ids=ids[:cut])
+    assert (*ids[:cut], *(made(answers(engine, request)[0]).completions[0].token_ids or ())) == ids
+
+
+def test_samples_say_where_in_their_text_each_token_ends(engine: Any, reference: Reference) -> None:
+    for c in made(answers(engine, generate(n=4, temperature=1.3))[0]).completions:
+        assert c.token_ids is not None and c.ends == reference.renderer.ends(c.token_ids, c.text)
+
+
+def test_a_stop_string_that_is_kept_ends_the_ids_with_the_token_that_completes_it(engine: Any) -> None:
+    free = made(answers(engine, generate(temperature=0))[0]).completions[0]
+    text, ends, ids = free.text, free.ends or (), free.token_ids or ()
+    spanning = text[ends[3] - 1 : ends[5] + 1]  # from inside the fourth token to inside the seventh
+    inside = text[ends[8] : ends[9] - 1]  # ends before its token does
+    assert text.index(spanning) == ends[3] - 1 and text.index(inside) == ends[8]
+    for stop, last in ((spanning, 6), (inside, 9)):
+        kept = made(answers(engine, generate(temperature=0, stop=("nowhere", stop), keep_stop=True))[0]).completions[0]
+        assert (kept.finish_reason, kept.token_ids, kept.text) == ("stop", ids[: last + 1], text[: ends[last]])
+        assert kept.ends == ends[: last + 1] and free.logprobs is not None
+        np.testing.assert_allclose(kept.logprobs, free.logprobs[: last + 1], atol=1e-4)
+
+
+def test_many_samples_each_end_at_their_own_kept_stop_string(engine: Any, reference: Reference) -> None:
+    stops = ("the", ". ")
+    found = made(answers(engine, generate(n=16, max_tokens=40, stop=stops, keep_stop=True))[0]).completions
+    assert len({len(c.token_ids or ()) for c in found if any(stop in c.text for stop in stops)}) > 3
+    for c in found:
+        assert c.token_ids is not None and c.text == reference.renderer.text(c.token_ids)
+        assert not any(stop in reference.renderer.text(c.token_ids[:-1]) for stop in stops)
+        assert len(c.logprobs or ()) == len(c.ends or ()) == len(c.token_ids)
+
+
+def test_a_stop_string_is_looked_for_in_what_is_new(engine: Any) -> None:
+    """Not in the prefix, nor where the prefix meets it."""
+    free = made(answers(engine, generate(temperature=0))[0]).completions[0]
+    text, ends, ids = free.text, free.ends or (), free.token_ids or ()
+    stop = (text[: ends[2]], text[ends[1] : ends[3]])
+    sampling = Sampling(temperature=0, max_tokens=21, stop=stop, keep_stop=True)
+    request = Generate("p", turns(LONG), sampling, prefix_ids=ids[:3])
+    rest = made(answers(engine, request)[0]).completions[0]
+    assert rest.token_ids == ids[3 : 3 + len(rest.token_ids or ())] and len(rest.token_ids or ()) > 3
+
+
 def test_a_stop_string_ends_the_text_before_it_and_takes_the_ids_away(engine: Any) -> None:
     free = made(answers(engine, generate(temperature=0, max_tokens=24))[0]).completions[0]
     word = free.text.split()[5]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
-from sample_tables import commit, pair_row
 
 from pairwright.storage.manifest import LABELS_ABSOLUTE, LABELS_RELATIVE, StageAccount
 from pairwright.storage.versions import Dataset
+from tests.storage.sample_tables import commit, pair_row
 
 
 def front(path: Path) -> dict[str, Any]:

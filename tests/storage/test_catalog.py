@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from sample_tables import commit, pair_row
 
 from pairwright.errors import PairwrightError
 from pairwright.storage.catalog import connect
 from pairwright.storage.manifest import Manifest, StageAccount
 from pairwright.storage.schemas import PROMPTS, pairs_schema
 from pairwright.storage.versions import Dataset
+from tests.storage.sample_tables import commit, pair_row
 
 
 @pytest.fixture(scope="module")

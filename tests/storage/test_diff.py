@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from sample_tables import commit, pair_row, response_row
 
 from pairwright.errors import PairwrightError
 from pairwright.storage.catalog import diff
 from pairwright.storage.diff import Delta, recipe_changes
 from pairwright.storage.versions import Dataset
+from tests.storage.sample_tables import commit, pair_row, response_row
 
 
 def test_every_pair_is_added_removed_changed_flipped_or_the_same(dataset: Dataset) -> None:

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_tables import PAIRS, annotation_row, pair_row, responses, table, written
 
 from pairwright.ids import digest
 from pairwright.storage.hashing import exact_hash, logical_hash
 from pairwright.storage.parquet import write_table
 from pairwright.storage.schemas import ANNOTATIONS, DROPPED
+from tests.storage.sample_tables import PAIRS, annotation_row, pair_row, responses, table, written
 
 ROWS = [annotation_row(i, k, 1.0 / (1 + i + k)) for i in range(5) for k in range(3)]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sample_tables import prompts, responses
 
 from pairwright.errors import PairwrightError
 from pairwright.storage.parquet import is_sound, read_table, rows, write_table
 from pairwright.storage.schemas import PROMPTS, RESPONSES, TABLES
+from tests.storage.sample_tables import prompts, responses
 
 
 @pytest.mark.parametrize("name", TABLES)

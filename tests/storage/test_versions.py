@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from sample_tables import commit, prompts, written
 
 from pairwright.errors import PairwrightError
 from pairwright.storage.manifest import MANIFEST, AccountingError, Manifest, StageAccount
 from pairwright.storage.parquet import read_table
 from pairwright.storage.schemas import PROMPTS, UNPAIRED
 from pairwright.storage.versions import Dataset
+from tests.storage.sample_tables import commit, prompts, written
 
 HERE = Path(__file__).parent
 

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_tables import PAIRS, kept, pair_row, prompt_row, prompts, response_row, responses, table, written
 
 from pairwright.errors import PairwrightError
 from pairwright.storage.parquet import write_table
 from pairwright.storage.schemas import PREFERENCE, RESPONSES, UNPAIRED
 from pairwright.storage.views import preference, unpaired
+from tests.storage.sample_tables import PAIRS, kept, pair_row, prompt_row, prompts, response_row, responses, table, written
 
 N = 6
 

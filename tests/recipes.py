@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,3 +23,26 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "annotators": ["density_ratio"],
         "run": {"shard_prompts": 5},
     } | changes
+
+
+def step_settings(root: Path, **changes: Any) -> dict[str, Any]:
+    """A small recipe for step labels on the simulated solver; `changes` replace its parts."""
+    return {
+        "dataset": "steps",
+        "root": str(root),
+        "prompts": {"source": "jsonl", "path": str(root / "questions.jsonl")},
+        "models": {
+            "policy": {"engine": "solver", "error": 0.12},
+            "judge": {"engine": "solver", "seed": 1},
+            "verifier": {"engine": "exact"},
+        },
+        "steps": {"search": {"use": "omega_prm", "k": 4, "searches": 4}, "budget": {"rollouts": 150}},
+        "run": {"shard_prompts": 4},
+    } | changes
+
+
+def write_questions(root: Path, count: int = 12, more: Iterable[dict[str, Any]] = ()) -> None:
+    """Questions whose answer is 42, and what else is given."""
+    rows = [{"prompt": f"Question {i}: what comes out?", "reference": "42"} for i in range(count)]
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, *more]))

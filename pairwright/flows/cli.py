@@ -116,6 +116,17 @@ def preview(
     from pairwright.pipelines.preview import preview as previewed
 
     build = _build(recipe, overrides)
+    if build.recipe.steps is not None:
+        from pairwright.flows.show import print_trees
+        from pairwright.pipelines.preview import preview_steps
+
+        with screen.BarProgress().shown() as build.progress:
+            logs, made = preview_steps(build, prompts)
+        if as_json:
+            _json({"stepwise": made.stepwise.to_pylist(), "step_preference": made.pairs.to_pylist(), "set_aside": made.set_aside})
+        else:
+            print_trees(logs, {p.prompt_id: p for p in build.prompts.prompts}, made.set_aside)
+        return
     with screen.BarProgress().shown() as build.progress:
         rows, dropped = previewed(build, prompts)
     if as_json:
@@ -165,7 +176,8 @@ def build(
         return
     if result.new:
         screen.funnel(f"{made.recipe.dataset} version {result.version}", manifest.accounting)
-        print(f"\n{manifest.rows('preference')} preference rows in {path}")
+        views = [t for t in ("preference", "stepwise", "step_preference") if t in manifest.tables()]
+        print(f"\n{', '.join(f'{manifest.rows(t):,} {t} rows' for t in views)} in {path}")
     else:
         print(f"nothing to do: {path} is already what this recipe comes to (--force makes a new version anyway)")
 
@@ -234,9 +246,14 @@ def versions(
     found = _dataset(dataset, root)
     manifests = {n: found.manifest(n) for n in found.versions()}
     problems = {n: found.verify(n, deep=verify) for n in manifests}
-    columns = ("version", "created", "prompts", "responses", "pairs", "preference", "logical hash", "state")
+    tables = [
+        t
+        for t in ("prompts", "responses", "pairs", "preference", "steps", "stepwise", "step_preference")
+        if any(t in m.tables() for m in manifests.values())
+    ]
+    columns = ("version", "created", *tables, "logical hash", "state")
     rows = [
-        (n, m.created, *(m.rows(t) for t in ("prompts", "responses", "pairs", "preference")), m.logical_hash[:12],
+        (n, m.created if as_json else m.created[:16], *(m.rows(t) for t in tables), m.logical_hash[:12],
          "differs from its manifest" if problems[n] else "verified" if verify else "ok")
         for n, m in manifests.items()
     ]  # fmt: skip
@@ -266,7 +283,7 @@ def diff(
     if as_json:
         _json(
             {name: getattr(found, name).to_pylist() for name in ("added", "removed", "changed", "flips")}
-            | {name: vars(getattr(found, name)) for name in ("prompts", "responses", "annotators")}
+            | {name: vars(getattr(found, name)) for name in ("prompts", "responses", "annotators", "steps", "solutions")}
             | {"recipe": found.recipe}
         )
         return
@@ -278,6 +295,11 @@ def diff(
         [(k, str(a), str(b)) for k, (a, b) in found.recipe.items()],
     )
     deltas = [(name, getattr(found, name).added, getattr(found, name).removed) for name in ("prompts", "responses", "annotators")]
+    labels = [
+        (f"{name} of search trees" if name == "steps" else f"labelled {name}", getattr(found, name))
+        for name in ("steps", "solutions")
+    ]
+    deltas += [(name, d.added, d.removed) for name, d in labels if d.added or d.removed]
     deltas += [("pairs", found.added.num_rows, found.removed.num_rows)]
     screen.table("\nrows", ("what", "added", "removed"), deltas)
     print(f"\n{found.changed.num_rows} prompts have other pairs; {found.flips.num_rows} pairs are kept in one version only")
@@ -293,7 +315,7 @@ def show(
     root: Root = Path("data"),
     as_json: Json = False,
 ) -> None:
-    """Show one prompt with its responses, their scores and its pairs."""
+    """Show one prompt with its responses, their scores and its pairs, and its search tree if there is one."""
     from pairwright.flows.show import one_prompt, print_prompt
 
     found = one_prompt(_dataset(dataset, root), prompt, version)
@@ -301,6 +323,50 @@ def show(
         _json(found)
     else:
         print_prompt(found)
+
+
+@app.command()
+def export(
+    dataset: DatasetArg,
+    format: Annotated[str, typer.Argument(help="trl_stepwise, prm800k, math_shepherd, qwen_prm, processbench, ...")],
+    path: Annotated[Path, typer.Argument(help="the JSONL file to write")],
+    version: Annotated[int | None, typer.Option(help="default: the latest")] = None,
+    root: Root = Path("data"),
+    force: Annotated[bool, typer.Option("--force", help="overwrite a file that is there")] = False,
+    neutral_below: Annotated[float | None, typer.Option(help="prm800k: rate a right step of a lower score 0")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write step labels in another project's format; a row that format cannot carry is counted with its reason."""
+    from pairwright.pipelines.exporting import export as exported
+
+    report = exported(_dataset(dataset, root), version, format, path, force=force, neutral_below=neutral_below)
+    if as_json:
+        _json(_fields(report))
+        return
+    print(f"{report.rows:,} of {report.rows_in:,} {report.unit}s in {path}")
+    for reason, n in report.dropped.items():
+        print(f"  {n:,} left out: {reason} (the first: {report.examples[reason]})")
+    if report.inexact:
+        print(f"  the text of {report.inexact:,} tokenises to other ids than the policy's own: train on the ids beside it")
+
+
+@app.command()
+def replay(recipe: RecipePath, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Grow every stored search tree again from the journal alone and compare: no model is asked, nothing is written."""
+    from pairwright.flows import screen
+    from pairwright.pipelines.steps.replay import replay as replayed
+
+    build = _build(recipe, overrides)
+    with screen.BarProgress().shown() as build.progress:
+        found = replayed(build)
+    if as_json:
+        _json(_fields(found))
+    else:
+        print(f"{found.equal:,} of {found.trees:,} trees came out equal, from {found.answers:,} answers of the journal")
+        for line in found.differences[:10]:
+            print(f"  {line}")
+    if found.differences:
+        raise typer.Exit(1)
 
 
 @app.command()

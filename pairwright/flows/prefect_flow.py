@@ -160,6 +160,22 @@ def annotate(recipe: Settings, span: Span) -> Paid:
         return build.spent.get("annotate", {})
 
 
+@task(name="search", task_run_name="search-{span[0]}-of-{span[1]}", tags=["pairwright", "pairwright-model"], **COARSE)
+def search(recipe: Settings, span: Span) -> Paid:
+    """Grow a span's missing trees; returns what that cost."""
+    with _at_work(recipe) as build:
+        build.search(span)
+        return build.spent.get("search", {})
+
+
+@task(name="judge", task_run_name="judge-{span[0]}-of-{span[1]}", tags=["pairwright", "pairwright-model"], **COARSE)
+def judge(recipe: Settings, span: Span) -> Paid:
+    """Judge a span's solutions; returns what that cost."""
+    with _at_work(recipe) as build:
+        build.judge(span)
+        return build.spent.get("judge", {})
+
+
 @task(name="publish", tags=["pairwright"], **COARSE)
 def publish(recipe: Settings, spent: dict[str, Paid], force: bool) -> Result:
     """Cut pairs and commit a version, unless there is nothing new."""
@@ -199,7 +215,8 @@ def _run(path: Path, overrides: Sequence[str], force: bool) -> Result:
     try:
         with build.alone():
             prepare(settings, str(build.base))
-            parts = {stage.name: _spread(stage, settings, recipe.run.spans) for stage in (sample, annotate)}
+            stages = [stage for stage in (sample, annotate, search, judge) if stage.name in build.stages()]
+            parts = {stage.name: _spread(stage, settings, recipe.run.spans) for stage in stages}
             spent = {name: _added(paid) for name, paid in parts.items() if any(paid)}
             result: Result = publish(settings, spent, force)
     finally:

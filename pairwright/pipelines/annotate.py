@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pairwright.annotators.base import Annotating, Annotation, Annotator, Group, Response
-from pairwright.engines.requests import Request, Result
+from pairwright.annotators.base import Annotation, Annotator, Group, Response
+from pairwright.engines.requests import Request, Result, with_system
 from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.recipe import AnnotatorSpec, SampleConfig
-from pairwright.pipelines.sample import shown
 from pairwright.storage.parquet import read_table
 
+T = TypeVar("T")
+Metered = Generator[Sequence[Request], Sequence[Result], T]
 COLUMNS = ["response_id", "prompt_id", "index", "text", "token_ids", "tokenizer", "finish_reason", "reason"]
 
 
@@ -51,7 +52,7 @@ def group_of(prompt: Prompt, rows: Sequence[Mapping[str, Any]], config: SampleCo
         )
         for r in rows
     )
-    return Group(prompt.prompt_id, shown(config, prompt.messages), responses, prompt.reference, prompt.tags)
+    return Group(prompt.prompt_id, with_system(config.system, prompt.messages), responses, prompt.reference, prompt.tags)
 
 
 def annotate_group(
@@ -59,7 +60,7 @@ def annotate_group(
 ) -> Generator[Sequence[Request], Sequence[Result], list[dict[str, Any]]]:
     """The `annotations` rows of one group; its tokens and seconds are shared out evenly over them."""
     spent = [0.0, 0.0]
-    annotations = yield from _metered(annotator.annotate(group), set(annotator.roles()), spent)
+    annotations = yield from metered(annotator.annotate(group), set(annotator.roles()), spent)
     check_complete(group, annotations)
     share = [s / max(1, len(annotations)) for s in spent]
     return [_row(a, spec, fingerprint, group, share) for a in annotations]
@@ -76,14 +77,15 @@ def check_complete(group: Group, annotations: Sequence[Annotation]) -> None:
         raise ValueError(f"the annotator gave no annotation of {len(ids - named)} responses, and {len(named - ids)} of others")
 
 
-def _metered(task: Annotating, roles: set[str], spent: list[float]) -> Annotating:
-    """Pass requests through, adding up what they cost; only declared roles may be asked, for labels depend on their models."""
+def metered(task: Generator[Sequence[Request], Sequence[Result], T], roles: set[str], spent: list[float]) -> Metered[T]:
+    """Pass requests through, adding up their cost; only declared roles may be asked, for labels depend on their models."""
     results: Sequence[Result] | None = None
     while True:
         try:
             requests = next(task) if results is None else task.send(results)
         except StopIteration as stop:
-            return list(stop.value)
+            value: T = stop.value
+            return value
         if undeclared := {r.role for r in requests} - roles:
             raise ValueError(f"the annotator asks roles that `roles()` does not name: {', '.join(sorted(undeclared))}")
         results = yield requests

@@ -1,4 +1,5 @@
-"""The build: one plan (prompts -> sample -> annotate -> cut -> publish) over shelves of finished work.
+"""The build: one plan over shelves of finished work. For preference pairs it is prompts -> sample -> annotate -> cut -> publish,
+for step labels prompts -> search -> judge -> cut -> publish.
 
 Everything that is already on a shelf is left alone, so a killed build goes on where it stopped, and a changed pair rule, filter,
 annotator or prompt set runs only what it has to.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from pairwright.annotators.base import Group
 from pairwright.engines.journal import Journal
 from pairwright.engines.pool import EnginePool
+from pairwright.engines.requests import with_system
 from pairwright.engines.runner import Broken, Runner, Stats, Task
 from pairwright.errors import PairwrightError
 from pairwright.files import exclusive, remove_temporaries
@@ -26,10 +28,18 @@ from pairwright.pipelines.cut import Stored, cut
 from pairwright.pipelines.progress import Progress
 from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.prompts.sources import PromptSet, read_prompts
-from pairwright.pipelines.publish import Draft, publish
+from pairwright.pipelines.publish import Draft, Part, publish
+from pairwright.pipelines.publish_pairs import PairPart
 from pairwright.pipelines.recipe import AnnotatorSpec, Recipe
+from pairwright.pipelines.step_labels.consensus import must_judge
+from pairwright.pipelines.step_labels.stepwise import Labelled, labelled
+from pairwright.pipelines.steps import search
+from pairwright.pipelines.steps.config import StepsConfig
+from pairwright.pipelines.steps.cut import VERSION as STEPS_VERSION
+from pairwright.pipelines.steps.cut import StoredSteps, cut_steps
+from pairwright.pipelines.steps.publish import StepPart
 from pairwright.pipelines.store import Shelf
-from pairwright.storage.schemas import ANNOTATIONS, RESPONSES
+from pairwright.storage.schemas import ANNOTATIONS, RESPONSES, STEPS
 from pairwright.storage.versions import Dataset
 
 VERSION = 1  # raise it when the same shelves and settings would be cut into other pairs
@@ -80,6 +90,18 @@ class Build:
         """The prompts by id."""
         return {p.prompt_id: p for p in self.prompts.prompts}
 
+    @property
+    def shelves(self) -> dict[str, Shelf]:
+        """Every shelf this recipe fills, by stage."""
+        found: dict[str, Shelf] = {}
+        if self.recipe.annotators:
+            found["sample"] = self.samples
+            found |= {f"annotate {name}": shelf for name, shelf in self.annotations.items()}
+        if self.recipe.steps is not None:
+            found["search"] = self.searches
+            found |= {"judge": self.judgements} if self.recipe.steps.judge else {}
+        return found
+
     @cached_property
     def samples(self) -> Shelf:
         """The shelf of responses."""
@@ -96,6 +118,27 @@ class Build:
         about = annotate.about(spec, annotator, {role: self.pool.model(role) for role in annotator.roles()})
         return Shelf(self.work / "annotate" / spec.use, ANNOTATIONS, "group_id", about)
 
+    @cached_property
+    def steps(self) -> StepsConfig:
+        """The recipe's part about step labels."""
+        if self.recipe.steps is None:
+            raise PairwrightError(f"the recipe of {self.recipe.dataset} has no `steps`: add them to search for step labels")
+        return self.recipe.steps
+
+    @cached_property
+    def searches(self) -> Shelf:
+        """The shelf of search trees."""
+        models = {role: self.pool.model(role) for role in self.steps.method().roles(self.steps.completer)}
+        return Shelf(self.work / "search", STEPS, "prompt_id", search.about(self.steps, models))
+
+    @cached_property
+    def judgements(self) -> Shelf:
+        """The shelf of a judge's words about solutions."""
+        models = {role: self.pool.model(role) for role in self.steps.role_needs()}
+        return Shelf(
+            self.work / "judge", ANNOTATIONS, "subject_id", search.about_judge(self.steps, self.searches.fingerprint, models)
+        )
+
     def check(self) -> None:
         """Refuse before anything is paid for: roles without a model, engines that cannot do what is asked of them."""
         for role, needs in self.recipe.role_needs().items():
@@ -106,11 +149,18 @@ class Build:
     def key(self) -> str:
         """Equal for two builds that must come to the same version."""
         prompts = sorted([p.prompt_id, p.reference or "", list(p.tags), p.count] for p in self.by_id.values())
-        parts = [self.samples.fingerprint, {n: s.fingerprint for n, s in self.annotations.items()}, prompts]
-        cuts = (self.recipe.combine, self.recipe.pair, *self.recipe.filters)
-        versions = [VERSION, *(f.version for f in self.recipe.filters)]
-        failed = [shelf.failed(TRANSIENT) for shelf in (self.samples, *self.annotations.values())]
-        return digest(*parts, versions, failed, [json.loads(c.model_dump_json()) for c in cuts])
+        parts: list[Any] = []
+        if self.recipe.annotators:
+            parts += [self.samples.fingerprint, {n: s.fingerprint for n, s in self.annotations.items()}, prompts]
+            cuts = (self.recipe.combine, self.recipe.pair, *self.recipe.filters)
+            versions = [VERSION, *(f.version for f in self.recipe.filters)]
+            failed = [shelf.failed(TRANSIENT) for shelf in (self.samples, *self.annotations.values())]
+            parts += [versions, failed, [json.loads(c.model_dump_json()) for c in cuts if c is not None]]
+        if self.recipe.steps is not None:
+            shelves = [shelf for stage, shelf in self.shelves.items() if stage in ("search", "judge")]
+            parts += [STEPS_VERSION, prompts, [[s.fingerprint, s.failed(TRANSIENT)] for s in shelves]]
+            parts += [json.loads(self.steps.labels.model_dump_json())]
+        return digest(*parts)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -120,7 +170,7 @@ class Build:
             left = remove_temporaries(self.work) + self.dataset.clean_staging()
             if left:
                 self.progress.note(f"removed {left} unfinished files of a build that was killed")
-            again = sum(shelf.forget(TRANSIENT) for shelf in (self.samples, *self.annotations.values()))
+            again = sum(shelf.forget(TRANSIENT) for shelf in self.shelves.values())
             if again:
                 self.progress.note(f"{again} prompts or groups failed for a reason that may have passed: they are tried again")
             try:
@@ -132,9 +182,17 @@ class Build:
         """Everything, from prompts to a version. `force`: a new version even if it would equal the last one."""
         self.check()
         with self.alone():
-            self.sample()
-            self.annotate()
+            for stage in self.stages():
+                getattr(self, stage)()
             return self.publish(force)
+
+    def stages(self) -> list[str]:
+        """The stages that ask models, in order; each is a method that takes a span."""
+        return [
+            *(["sample", "annotate"] if self.recipe.annotators else []),
+            *(["search"] if self.recipe.steps else []),
+            *(["judge"] if self.recipe.steps and self.recipe.steps.judge else []),
+        ]
 
     def missing_prompts(self, span: Span = (0, 1)) -> list[Prompt]:
         """The prompts of this span that have no responses yet."""
@@ -166,6 +224,30 @@ class Build:
 
         self._run("annotate", tasks(), total, "labels", lambda key: self.annotations[key[0]])
 
+    def missing_questions(self, span: Span = (0, 1)) -> list[Prompt]:
+        """The questions of this span that have no tree yet."""
+        done = self.searches.keys()
+        return [p for p in self._span(self.prompts.prompts, span) if p.prompt_id not in done]
+
+    def search(self, span: Span = (0, 1)) -> None:
+        """Grow the trees of the questions that have none."""
+        missing, label = self.missing_questions(span), self.recipe.models[self.steps.completer].label()
+        if missing:
+            self.searches.announce()
+        tasks = ((p.prompt_id, search.search_question(p, self.steps, label)) for p in missing)
+        self._run("search", tasks, len(missing), "questions", lambda key: self.searches)
+
+    def judge(self, span: Span = (0, 1)) -> None:
+        """Let the judge read the solutions whose label it could still confirm or refute."""
+        prompts = {p.prompt_id: p for p in self._span(self.prompts.prompts, span)}
+        done, todo = self.judgements.keys(), list[tuple[Prompt, Labelled]]()
+        for log in search.logs(self.searches.files(), prompts):
+            solutions, _ = labelled(log, self.steps.labels, filtered=True)
+            todo += [(prompts[log.prompt_id], s) for s in must_judge(solutions) if s.solution_id not in done]
+        fingerprint = self.judgements.fingerprint
+        tasks = ((s.solution_id, search.judge_solution(p, s, self.steps, fingerprint)) for p, s in todo)
+        self._run("judge", tasks, len(todo), "solutions", lambda key: self.judgements)
+
     def groups(self, span: Span = (0, 1)) -> Iterator[Group]:
         """The groups of this span's prompts."""
         prompts = {p.prompt_id: p for p in self._span(self.prompts.prompts, span)}
@@ -176,15 +258,28 @@ class Build:
         files = {name: shelf.files() for name, shelf in self.annotations.items()}
         return Stored(self.by_id, self.samples.files(), files)
 
+    def stored_steps(self) -> StoredSteps:
+        """The finished files that a cut of this recipe's step labels reads."""
+        judged = self.judgements.files() if self.steps.judge else []
+        return StoredSteps(self.by_id, self.searches.files(), judged)
+
     def publish(self, force: bool = False) -> Result:
         """Cut pairs and commit a version, unless the latest one is already what this recipe comes to."""
         latest = self.dataset.latest()
         if latest is not None and not force and self.dataset.manifest(latest).build_key == self.key:
             return Result(latest, new=False)
-        stored = self.stored()
-        made = cut(stored, self.recipe)
+        parts: list[Part] = []
+        system = self.recipe.steps.system if self.recipe.steps else None
+        if self.recipe.annotators:
+            stored, system = self.stored(), self.recipe.sample.system
+            parts.append(PairPart(self.recipe, stored, cut(stored, self.recipe)))
+        if self.recipe.steps is not None:
+            found = self.stored_steps()
+            parts.append(StepPart(found, cut_steps(found, self.steps)))
+        shown_prompts = [replace(p, messages=with_system(system, p.messages)) for p in self.prompts.prompts]
+        seen = replace(self.prompts, prompts=shown_prompts)
         models = {r: {"label": m.label(), "fingerprint": self.pool.model(r)} for r, m in self.recipe.models.items()}
-        draft = Draft(self.dataset, self.recipe, self.prompts, stored, made, models, self.spent, self.key)
+        draft = Draft(self.dataset, self.recipe, seen, parts, models, self.spent, self.key)
         return Result(publish(draft), new=True)
 
     def _span(self, prompts: Sequence[Prompt], span: Span) -> Sequence[Prompt]:

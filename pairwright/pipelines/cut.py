@@ -95,6 +95,7 @@ def cut(stored: Stored, recipe: Recipe) -> Cut:
 def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[Candidate]]]:
     """The candidates of each group with their combined scores. A response that can enter no pair has no say in what the others
     are measured against: it is left out before scores are standardised and lengths compared."""
+    assert recipe.combine is not None
     scores = {name: read_scores(stored.annotations[name], stored.groups) for name in recipe.combine.scores}
     alphas = {name: fit_alpha(list(_lengths(stored, recipe.pair, scores[name]))) for name in recipe.combine.automatic}
     for prompt_id, rows in read_groups(stored):

@@ -27,14 +27,15 @@ from pairwright.engines.folders import resolve_folder
 from pairwright.engines.openai_engine import LOCAL, OpenAIModel
 from pairwright.engines.prefix_tree import shared_length
 from pairwright.engines.rendering import Renderer, Unscorable
-from pairwright.engines.requests import Choose, Generate, Request, Score, Usage, request_key
+from pairwright.engines.requests import Choose, Generate, Request, Score, Usage, Verify, request_key, with_system
 from pairwright.engines.scripted import ScriptedModel, answer
 from pairwright.engines.transformers_engine import TransformersModel
 from pairwright.engines.vllm_engine import VllmModel
 from pairwright.ids import digest, seed_of
 from pairwright.pipelines.build import Build
 from pairwright.pipelines.explain import Todo, finished, left_to_do
-from pairwright.pipelines.sample import ROLE, shown
+from pairwright.pipelines.sample import ROLE
+from pairwright.pipelines.steps.dry_run import dry_run as dry_search
 from pairwright.storage.parquet import is_sound
 
 GIB = 2**30
@@ -153,13 +154,15 @@ class Reader:
         return Amount(len(requests), round(asked + made), round(computed + made), round(made), round(most))
 
     def _read(self, request: Request) -> Pieces:
+        if isinstance(request, Verify):
+            return []
         if self.renderer is not None:
             try:
                 parts = self.renderer.score_ids(request) if isinstance(request, Score) else [self.renderer.prompt_ids(request)]
             except Unscorable:
                 return []
             return [token for part in parts for token in part]
-        if not isinstance(request, Score):
+        if isinstance(request, Generate | Choose):
             return [piece for turn in request.prompt for piece in self.cut(turn.content)]
         given = request.continuation
         texts = [*(turn.content for turn in request.context), given.text]
@@ -176,10 +179,16 @@ def estimate(build: Build) -> Estimate:
     length, response = _response_length(build)
     roles = {build.pool.model(role): role for role in build.recipe.role_needs()}
     counting = _Counting(build, length, {model: Reader(build.pool.config(role)) for model, role in roles.items()})
-    work = [counting.sample(todo["sample"])]
-    work += [w for name in build.annotators for w in counting.annotate(name, todo[name])]
-    speeds = {"sample": _measured(build, "sample", [ROLE])}
-    speeds["annotate"] = _measured(build, "annotate", [role for a in build.annotators.values() for role in a.roles()])
+    work, speeds = list[Work](), dict[str, tuple[str, Callable[[Amount], float]] | None]()
+    if build.recipe.annotators:
+        work += [counting.sample(todo["sample"])]
+        work += [w for name in build.annotators for w in counting.annotate(name, todo[f"annotate {name}"])]
+        speeds["sample"] = _measured(build, "sample", [ROLE])
+        speeds["annotate"] = _measured(build, "annotate", [role for a in build.annotators.values() for role in a.roles()])
+    for stage in [stage for stage in ("search", "judge") if stage in todo]:
+        found = list(counting.steps(stage, todo[stage]))
+        speeds[stage] = _measured(build, stage, [w.role for w in found])
+        work += found
     work = [_priced(w, build.pool.config(w.role), speeds[w.stage.split()[0]]) for w in work]
     used = {build.pool.model(w.role) for w in work if w.left is None or w.left.requests}
     memory = [_memory(r) for model, r in counting.readers.items() if model in used]
@@ -212,6 +221,8 @@ def _sum(numbers: Sequence[float | None]) -> float | None:
 def _response_length(build: Build) -> tuple[float, str]:
     """Mean tokens of a response, from earlier ones if there are any, and where the number comes from."""
     most = build.recipe.sample.max_tokens
+    if not build.recipe.annotators:
+        return most / 2, "half of what it may have"
     others = [path for path in build.samples.folder.parent.glob("*/*.parquet") if is_sound(path)]
     for files, whose in ((finished(build.samples), "earlier ones"), (others, "earlier ones with other settings")):
         made = [pq.read_table(path, columns=["tokens"], filters=pc.field("reason").is_null())["tokens"] for path in files]
@@ -238,7 +249,7 @@ class _Counting:
 
         def amount(prompts: Sequence[str]) -> Amount:
             picked = sorted(prompts)[:COUNTED]
-            asked = [Generate(ROLE, shown(config, by_id[i].messages), config.sampling, config.n) for i in picked]
+            asked = [Generate(ROLE, with_system(config.system, by_id[i].messages), config.sampling, config.n) for i in picked]
             return reader.amount(asked, self.length, []).times(len(prompts) / max(1, len(picked)))
 
         left = amount(todo.left)
@@ -268,6 +279,22 @@ class _Counting:
                 work = replace(work, left=left, total=total, note=f"from {len(groups)} groups, in {reader.how}")
             yield work
 
+    def steps(self, stage: str, todo: Todo) -> Iterator[Work]:
+        """The work of searching or judging, one for each role that is asked."""
+        build, pool, left = self.build, self.build.pool, len(todo.left)
+        total, usable = left + len(todo.done), [p for p in build.by_id.values() if p.reference]
+        tried = [dry_search(p, build.steps)[stage] for p in sorted(usable, key=lambda p: p.prompt_id)[:TRIED]]
+        asked: dict[str, list[Request]] = {}
+        for request in (request for requests in tried for request in requests):
+            asked.setdefault(request.role, []).append(request)
+        questions = total if stage == "search" else len(build.by_id)
+        for role, requests in asked.items():
+            reader = self.readers[pool.model(role)]
+            each = reader.amount(requests, None, []).times(1 / max(1, len(tried)))
+            now, whole = (each.times(questions * n / max(1, total)) for n in (left, total))
+            note = f"from {len(tried)} questions tried on a simulated solver, in {reader.how}"
+            yield Work(stage, role, reader.config.label(), now, whole, None, None, note)
+
 
 def dry_run(annotator: Annotator[Any], group: Group) -> list[Request]:
     """Everything the annotator asks about `group` when scripted models answer."""
@@ -286,7 +313,7 @@ def _dummy(build: Build, prompt_id: str, length: float) -> Group:
     prompt, config, words = build.by_id[prompt_id], build.recipe.sample, max(1, round(length) - 1)  # and the terminator
     ids = [digest("estimate", prompt_id, i) for i in range(config.n)]
     responses = tuple(Response(i, " ".join(random.Random(i).choices(WORDS, k=words)), finish_reason="stop") for i in ids)
-    return Group(prompt_id, shown(config, prompt.messages), responses, prompt.reference, prompt.tags)
+    return Group(prompt_id, with_system(config.system, prompt.messages), responses, prompt.reference, prompt.tags)
 
 
 def _measured(build: Build, stage: str, roles: Iterable[str]) -> tuple[str, Callable[[Amount], float]] | None:

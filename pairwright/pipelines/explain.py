@@ -15,12 +15,16 @@ from pairwright.ids import digest
 from pairwright.pipelines import annotate
 from pairwright.pipelines.build import Build
 from pairwright.pipelines.sample import ROLE
+from pairwright.pipelines.step_labels.consensus import must_judge
+from pairwright.pipelines.step_labels.stepwise import labelled
+from pairwright.pipelines.steps.search import logs
 from pairwright.pipelines.store import Shelf, differences
 from pairwright.storage.manifest import Manifest
 from pairwright.storage.parquet import is_sound
 from pairwright.storage.versions import Dataset
 
 NO_EFFECT = ("root", "run", "dataset")  # parts of the recipe that change nothing in what a version holds
+PLACES = {"sample": ("prompt", "sample"), "search": ("question", "steps"), "judge": ("solution", "steps")}  # unit, settings
 SHOWN = 3  # changes spelled out in `why`
 
 
@@ -65,10 +69,11 @@ def explain(build: Build) -> list[StagePlan]:
     """
     labels = _labels(build)
     todo = left_to_do(build)
-    plans = [_stage("sample", "prompt", build.samples, todo["sample"], "sample", [], labels)]
-    for name, shelf in build.annotations.items():
-        siblings = [s.fingerprint for s in build.annotations.values()]
-        plans.append(_stage(f"annotate {name}", "group", shelf, todo[name], f"annotators.{name}", siblings, labels))
+    siblings = [shelf.fingerprint for shelf in build.shelves.values()]
+    plans = []
+    for stage, shelf in build.shelves.items():
+        unit, place = PLACES.get(stage) or ("group", f"annotators.{stage.removeprefix('annotate ')}")
+        plans.append(_stage(stage, unit, shelf, todo[stage], place, siblings, labels))
     return [*plans, _cut(build, labels)]
 
 
@@ -84,16 +89,29 @@ def funnel(dataset: Dataset, version: int | None = None) -> list[FunnelRow]:
 
 
 def left_to_do(build: Build) -> dict[str, Todo]:
-    """What is done and what is left: under "sample" for sampling, else under the annotator's name. A prompt without responses
-    counts as one group to come."""
-    sampled = stored_keys(build.samples)
-    unsampled = [i for i in build.by_id if i not in sampled]
-    todo = {"sample": Todo([i for i in build.by_id if i in sampled], unsampled, len(unsampled))}
-    groups = [(g.prompt_id, g.id) for g in annotate.groups(finished(build.samples), build.by_id, build.recipe.sample)]
-    for name, shelf in build.annotations.items():
-        keys = stored_keys(shelf)
-        left = [prompt for prompt, group in groups if group not in keys] + unsampled
-        todo[name] = Todo([prompt for prompt, group in groups if group in keys], left, len(unsampled))
+    """What is done and what is left, by stage as in `Build.shelves`. A prompt without responses counts as one group to come, a
+    question without a tree as one solution to be judged."""
+    todo: dict[str, Todo] = {}
+    if build.recipe.annotators:
+        sampled = stored_keys(build.samples)
+        unsampled = [i for i in build.by_id if i not in sampled]
+        todo["sample"] = Todo([i for i in build.by_id if i in sampled], unsampled, len(unsampled))
+        groups = [(g.prompt_id, g.id) for g in annotate.groups(finished(build.samples), build.by_id, build.recipe.sample)]
+        for name, shelf in build.annotations.items():
+            keys = stored_keys(shelf)
+            left = [prompt for prompt, group in groups if group not in keys] + unsampled
+            todo[f"annotate {name}"] = Todo([prompt for prompt, group in groups if group in keys], left, len(unsampled))
+    if build.recipe.steps is not None:
+        grown = stored_keys(build.searches)
+        unsearched = [i for i in build.by_id if i not in grown]
+        todo["search"] = Todo([i for i in build.by_id if i in grown], unsearched, len(unsearched))
+    if "judge" in build.shelves:
+        judged = stored_keys(build.judgements)
+        solutions = [
+            s for log in logs(finished(build.searches), build.by_id) for s in must_judge(labelled(log, build.steps.labels)[0])
+        ]
+        left = [s.solution_id for s in solutions if s.solution_id not in judged] + unsearched
+        todo["judge"] = Todo([s.solution_id for s in solutions if s.solution_id in judged], left, len(unsearched))
     return todo
 
 
@@ -115,9 +133,9 @@ def _stage(
         why = "everything is stored"
     elif finished(shelf):
         new = len(todo.left) - todo.unsampled
-        waiting = _count(todo.unsampled, "prompt" if unit == "group" else "new prompt")
-        parts = [f"{_count(new, 'new group')}"] if new else []
-        parts += [waiting + (" without responses yet" if unit == "group" else "")] if todo.unsampled else []
+        follows = {"group": "prompt without responses yet", "solution": "question without a tree yet"}.get(unit)
+        parts = [_count(new, f"new {unit}")] if new else []
+        parts += [_count(todo.unsampled, follows or f"new {unit}")] if todo.unsampled else []
         why = " and ".join(parts)
     else:
         earlier = [about for about in shelf.others() if digest(about) not in siblings]
@@ -192,4 +210,5 @@ def _version_changes(build: Build, manifest: Manifest, labels: Mapping[str, str]
 
 
 def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+    noun, _, rest = what.partition(" without ")
+    return f"{n:,} {noun}{'' if n == 1 else 's'}{f' without {rest}' if rest else ''}"

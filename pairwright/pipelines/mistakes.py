@@ -19,6 +19,8 @@ def sentences(
         loc = [*prefix, *(str(part) for part in e["loc"])]
         if loc and loc[0] in TAGGED and len(loc) > 2:
             del loc[2]
+        if loc[:2] in (["steps", "search"], ["steps", "segment"]) and len(loc) > 3:
+            del loc[2]
         place = ".".join(loc) or "the recipe"
         if e["type"] == "extra_forbidden":
             yield f"unknown key `{place}`{near(loc[-1], known(loc))}"

@@ -7,14 +7,32 @@ from typing import Any
 
 from pairwright.pipelines.build import Build
 from pairwright.pipelines.cut import cut
+from pairwright.pipelines.step_labels.log import StepLog
+from pairwright.pipelines.steps.cut import StepCut, cut_steps
+from pairwright.pipelines.steps.search import logs
+
+
+def few(build: Build, prompts: int) -> Build:
+    """The same build with the first prompts only; what it makes stays on the shelves."""
+    small = replace(build)
+    small.prompts = replace(build.prompts, prompts=build.prompts.prompts[:prompts])
+    small.check()
+    return small
+
+
+def preview_steps(build: Build, prompts: int) -> tuple[list[StepLog], StepCut]:
+    """The search trees of the first questions, and what is cut from them."""
+    build = few(build, prompts)
+    with build.alone():
+        for stage in build.stages():
+            getattr(build, stage)()
+        stored = build.stored_steps()
+        return list(logs(stored.searches, stored.prompts)), cut_steps(stored, build.steps)
 
 
 def preview(build: Build, prompts: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The pairs of the first prompts (kept or not, with texts), and why the others have none. The work stays on the shelves."""
-    few = replace(build.prompts, prompts=build.prompts.prompts[:prompts])
-    build = replace(build)
-    build.prompts = few
-    build.check()
+    build = few(build, prompts)
     with build.alone():
         build.sample()
         build.annotate()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pairwright.annotators.base import Annotator
 from pairwright.annotators.registry import available, load
+from pairwright.annotators.steps.base import VERIFIER
 from pairwright.engines.models import AnyModel
 from pairwright.engines.requests import Sampling
 from pairwright.errors import PairwrightError
@@ -22,6 +23,7 @@ from pairwright.pipelines.filters.base import check_names
 from pairwright.pipelines.mistakes import keys_of, models_in, near, sentences
 from pairwright.pipelines.pairs import PairConfig
 from pairwright.pipelines.prompts.sources import PromptSource
+from pairwright.pipelines.steps.config import StepsConfig
 
 
 class Part(BaseModel):
@@ -84,10 +86,11 @@ class Recipe(Part):
     prompts: list[PromptSource] = Field(min_length=1, description="one source or a list of them")
     models: dict[str, AnyModel] = Field(description="role -> model; a string is another role's name, or a model to run")
     sample: SampleConfig = SampleConfig()
-    annotators: list[AnnotatorSpec] = Field(min_length=1)
-    combine: CombineConfig
+    annotators: list[AnnotatorSpec] = Field([], description="whole responses: preference pairs")
+    combine: CombineConfig | None = None
     pair: PairConfig = PairConfig()
     filters: list[AnyFilter] = []
+    steps: StepsConfig | None = Field(None, description="step labels: tree search over solutions of questions with a reference")
     run: RunConfig = RunConfig()
 
     @model_validator(mode="before")
@@ -99,10 +102,15 @@ class Recipe(Part):
         if isinstance(data.get("prompts"), Mapping):
             data["prompts"] = [data["prompts"]]
         if isinstance(data.get("models"), Mapping):
-            data["models"] = _resolve_aliases(dict(data["models"]))
+            models = dict(data["models"])
+            if data.get("steps") is not None:
+                models.setdefault(VERIFIER, {"engine": "math_verify"})
+            data["models"] = _resolve_aliases(models)
         if isinstance(data.get("annotators"), list):
             data["annotators"] = [{"use": a} if isinstance(a, str) else a for a in data["annotators"]]
-            if "combine" not in data:
+            if not data["annotators"]:
+                pass
+            elif "combine" not in data:
                 specs = [a for a in data["annotators"] if isinstance(a, Mapping) and isinstance(a.get("use"), str)]
                 data["combine"] = {"scores": {a.get("name") or a["use"]: {} for a in specs if load(a["use"]).rates}}
             elif isinstance(data["combine"], str):
@@ -116,6 +124,10 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
+        if not self.annotators and self.steps is None:
+            raise PairwrightError("a recipe needs `annotators` (preference pairs), `steps` (step labels), or both: add one")
+        if not self.annotators and (self.combine is not None or self.filters):
+            raise PairwrightError("`combine` and `filters` are about pairs of responses, and there are no `annotators`: add some")
         check_names(self.filters)
         names = [a.name for a in self.annotators]
         for name in names:
@@ -125,7 +137,7 @@ class Recipe(Part):
             if needed not in names:
                 self.annotators.append(AnnotatorSpec(use=method, name=needed))
                 names.append(needed)
-        for name in self.combine.scores:
+        for name in self.combine.scores if self.combine else ():
             if name not in names:
                 raise PairwrightError(
                     f"`combine` uses {name!r}, but the recipe's annotators are {', '.join(names)}{near(name, names)}"
@@ -138,10 +150,14 @@ class Recipe(Part):
 
     def role_needs(self) -> dict[str, dict[str, frozenset[str]]]:
         """Who needs what of which role: role -> who -> what its engine must provide."""
-        needs: dict[str, dict[str, frozenset[str]]] = {"policy": {"sample": frozenset({"generate"})}}
+        needs: dict[str, dict[str, frozenset[str]]] = {}
+        if self.annotators:
+            needs["policy"] = {"sample": frozenset({"generate"})}
         for name, annotator in self.built().items():
             for role, wants in annotator.roles().items():
                 needs.setdefault(role, {})[f"annotator {name}"] = wants
+        for role, by_whom in self.steps.role_needs().items() if self.steps else ():
+            needs.setdefault(role, {}).update(by_whom)
         return needs
 
 

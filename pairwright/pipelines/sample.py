@@ -6,7 +6,7 @@ import json
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pairwright.engines.requests import Completion, Conversation, Failed, Generate, Generated, Request, Result, Turn
+from pairwright.engines.requests import Completion, Failed, Generate, Generated, Request, Result, with_system
 from pairwright.ids import canonical, digest, seed_of
 from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.recipe import SampleConfig
@@ -20,19 +20,12 @@ def about(config: SampleConfig, model: str) -> dict[str, Any]:
     return {"stage": "sample", "version": VERSION, "model": model, "sample": json.loads(config.model_dump_json())}
 
 
-def shown(config: SampleConfig, prompt: Sequence[Turn]) -> Conversation:
-    """The conversation as the policy sees it: with the recipe's system turn if the prompt has none."""
-    if config.system is None or (prompt and prompt[0].role == "system"):
-        return tuple(prompt)
-    return (Turn("system", config.system), *prompt)
-
-
 def sample_prompt(
     prompt: Prompt, config: SampleConfig, fingerprint: str, label: str
 ) -> Generator[Sequence[Request], Sequence[Result], list[dict[str, Any]]]:
     """The `responses` rows of one prompt: exactly `config.n` of them."""
     seed = seed_of("sample", config.seed, prompt.prompt_id)
-    (result,) = yield [Generate(ROLE, shown(config, prompt.messages), config.sampling, config.n, seed)]
+    (result,) = yield [Generate(ROLE, with_system(config.system, prompt.messages), config.sampling, config.n, seed)]
     sampling = canonical(config.sampling)
 
     def row(index: int, made: Completion | None, failed: Failed | None) -> dict[str, Any]:

@@ -46,10 +46,14 @@ class Shelf:
             done.update(read_table(path, [self.key])[self.key].unique().to_pylist())
         return done
 
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> Path:
-        """Keep the rows of some finished keys as one new file."""
+    def announce(self) -> None:
+        """Write down which settings this shelf is for, before anything of it is finished."""
         if not (self.folder / ABOUT).exists():
             write_text(self.folder / ABOUT, json.dumps(self.about, indent=2, sort_keys=True, default=str))
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Keep the rows of some finished keys as one new file."""
+        self.announce()
         path = self.folder / f"{digest(sorted({row[self.key] for row in rows}))}.parquet"
         write_table(path, pa.Table.from_pylist(list(rows), schema=self.schema), self.schema)
         return path

@@ -16,38 +16,47 @@ import yaml
 
 from pairwright.storage.manifest import Manifest
 
-MAIN = "preference"
+MAIN = ("preference", "stepwise", "step_preference")  # the first of these that has rows is what `load_dataset` gives unasked
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 
 
 def version_card(manifest: Manifest) -> str:
     """The README.md of one version: a config per table."""
-    configs = [_config(table, f"{table}/train-*") for table in _loadable(manifest)]
-    body = _template("card.md").render(name=manifest.dataset, m=manifest, annotators=_annotators(manifest.recipe))
+    configs = [_config(table, f"{table}/train-*", main(manifest)) for table in _loadable(manifest)]
+    body = _template("card.md").render(
+        name=manifest.dataset, m=manifest, annotators=_annotators(manifest.recipe), main=main(manifest)
+    )
     return _front(manifest, configs) + body
 
 
 def dataset_card(name: str, manifests: Sequence[Manifest]) -> str:
     """The README.md above all versions: `<table>` is the latest version's, `v<n>-<table>` is that of version n."""
     latest = manifests[-1]
-    configs = [_config(table, f"version={latest.version}/{table}/train-*") for table in _loadable(latest)]
+    configs = [_config(table, f"version={latest.version}/{table}/train-*", main(latest)) for table in _loadable(latest)]
     configs += [
         _config(f"v{m.version}-{t}", f"version={m.version}/{t}/train-*") for m in reversed(manifests) for t in _loadable(m)
     ]
-    return _front(latest, configs) + _template("dataset_card.md").render(name=name, manifests=manifests)
+    return _front(latest, configs) + _template("dataset_card.md").render(
+        name=name, manifests=manifests, main=main(manifests[-1]), rows=lambda m: m.rows(main(m))
+    )
 
 
 def _loadable(manifest: Manifest) -> list[str]:
     return [table for table in manifest.tables() if manifest.rows(table)]
 
 
-def _config(name: str, path: str) -> dict[str, Any]:
-    default = {"default": True} if name == MAIN else {}
+def main(manifest: Manifest) -> str:
+    """The table a trainer reads first."""
+    return next((table for table in MAIN if manifest.rows(table)), MAIN[0])
+
+
+def _config(name: str, path: str, default_name: str | None = None) -> dict[str, Any]:
+    default = {"default": True} if name == default_name else {}
     return {"config_name": name, **default, "data_files": [{"split": "train", "path": path}]}
 
 
 def _front(manifest: Manifest, configs: list[dict[str, Any]]) -> str:
-    rows = manifest.rows(MAIN)
+    rows = manifest.rows(main(manifest))
     meta = {
         "pretty_name": manifest.dataset,
         "license": "apache-2.0",

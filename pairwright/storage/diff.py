@@ -54,6 +54,8 @@ class Diff:
     prompts: Delta
     responses: Delta
     annotators: Delta
+    steps: Delta
+    solutions: Delta
     recipe: dict[str, tuple[Any, Any]]
 
 
@@ -62,7 +64,7 @@ def diff(dataset: Dataset, before: int, after: int) -> Diff:
     with sql.open_memory() as con:
         for side, n in (("a", before), ("b", after)):
             tables = dataset.tables(n)
-            for table in ("prompts", "responses", "annotations", "pairs"):
+            for table in ("prompts", "responses", "annotations", "pairs", "steps", "stepwise"):
                 _view(con, f"{table}_{side}", sql.parquet(tables[table]) if table in tables else None, TABLES[table])
         for name, here, there in (("gone", "a", "b"), ("come", "b", "a")):
             con.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM pairs_{here} ANTI JOIN pairs_{there} USING (pair_id)")
@@ -77,6 +79,8 @@ def diff(dataset: Dataset, before: int, after: int) -> Diff:
             prompts=_delta(con, "prompts", "prompt_id"),
             responses=_delta(con, "responses", "response_id"),
             annotators=_delta(con, "annotations", "annotator, fingerprint"),
+            steps=_delta(con, "steps", "node_id"),
+            solutions=_delta(con, "stepwise", "solution_id, labels"),
             recipe=recipe_changes(dataset.manifest(before).recipe, dataset.manifest(after).recipe),
         )
 

@@ -29,6 +29,9 @@ DECISIONS: dict[str, tuple[str, ...]] = {
     "pairs": ("pair_id", "keep", "dropped_by"),
     "preference": ("pair_id",),
     "unpaired": ("response_id", "label"),
+    "steps": ("node_id", "parent_id", "n", "correct", "unparsed", "terminal", "verdict", "reason"),
+    "stepwise": ("solution_id", "labels", "first_error"),
+    "step_preference": ("pair_id",),
 }
 COST = frozenset({"tokens", "seconds"})
 

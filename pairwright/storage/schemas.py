@@ -113,6 +113,88 @@ UNPAIRED = pa.schema(
     ]
 )
 
+CUTS = pa.list_(pa.struct([("token", pa.int32()), ("char", pa.int32())]))
+ROLLOUTS = pa.list_(pa.struct([("role", pa.string()), ("n", pa.int32()), ("correct", pa.int32()), ("unparsed", pa.int32())]))
+
+STEPS = pa.schema(  # the search log: one row a node of a question's tree, raw counts; every label is a view of them
+    [
+        ("prompt_id", pa.string()),
+        ("node_id", pa.string()),  # a prefix of a solution: the node's tokens after its parent's
+        ("parent_id", pa.string()),  # null: the question itself
+        ("depth", pa.int32()),
+        ("start", pa.int32()),  # tokens of the solution before this node's own
+        ("text", pa.string()),  # this node's own
+        ("token_ids", pa.list_(pa.int32())),  # this node's own, without a terminator
+        ("tokenizer", pa.string()),
+        ("cuts", CUTS),  # where each step ends, in tokens and characters of this node's own; the last is its end
+        ("n", pa.int32()),  # rollouts from here
+        ("correct", pa.int32()),
+        ("unparsed", pa.int32()),  # of n: no answer that could be compared; they are not correct
+        ("provers", ROLLOUTS),  # the same for other roles
+        ("visits", pa.int32()),
+        ("value", pa.float64()),  # a value model's, or what the method says
+        ("q", pa.float64()),  # mean of what was backed up through here
+        ("prior", pa.float64()),  # mean log-probability of the proposal, nats per token
+        ("terminal", pa.bool_()),
+        ("finish_reason", pa.string()),  # of a terminal node: stop | length
+        ("answer", pa.string()),
+        ("verdict", pa.string()),  # of a terminal node: right | wrong | unparsed
+        ("low_trust", pa.bool_()),  # too many rollouts unparsed: never labelled
+        ("reason", pa.string()),  # of the question: why it was set aside or stopped; of a terminal node: why it has no label
+        ("method", pa.string()),
+        ("model", pa.string()),
+        ("tokens", pa.int32()),
+        ("seconds", pa.float32()),
+    ]
+)
+
+STEPWISE = pa.schema(  # TRL's stepwise supervision (prompt, completions, labels), and what every other format needs
+    [
+        ("prompt", pa.string()),
+        ("completions", pa.list_(pa.string())),  # the labelled steps
+        ("labels", pa.list_(pa.bool_())),  # hard: one a completion
+        ("scores", pa.list_(pa.float64())),  # the view the recipe asked for (soft, value, advantage, ...); null where unknown
+        ("tail", pa.list_(pa.string())),  # the steps after the first error, which carry no label
+        ("first_error", pa.int32()),  # 0-based index into completions; null: none
+        ("verdict", pa.string()),  # of the final answer: right | wrong
+        ("answer", pa.string()),
+        ("reference", pa.string()),
+        ("n", pa.list_(pa.int32())),  # rollouts behind each label; 0: implied by a later step
+        ("correct", pa.list_(pa.int32())),
+        ("token_ids", pa.list_(pa.list_(pa.int32()))),  # of each completion
+        ("tokenizer", pa.string()),
+        ("messages", MESSAGES),
+        ("model", pa.string()),
+        ("method", pa.string()),
+        ("prompt_id", pa.string()),
+        ("solution_id", pa.string()),  # the node the solution ends in
+    ]
+)
+
+STEP_PREFERENCE = pa.schema(  # two next steps after one prefix; plain text, no terminator anywhere
+    [
+        ("messages", MESSAGES),
+        ("prefix", pa.string()),
+        ("chosen", pa.string()),
+        ("rejected", pa.string()),
+        ("prefix_ids", pa.list_(pa.int32())),
+        ("chosen_ids", pa.list_(pa.int32())),
+        ("rejected_ids", pa.list_(pa.int32())),
+        ("tokenizer", pa.string()),
+        ("score_chosen", pa.float64()),
+        ("score_rejected", pa.float64()),
+        ("margin", pa.float64()),
+        ("n_chosen", pa.int32()),
+        ("n_rejected", pa.int32()),
+        ("depth", pa.int32()),
+        ("prompt_id", pa.string()),
+        ("pair_id", pa.string()),
+        ("chosen_id", pa.string()),  # nodes
+        ("rejected_id", pa.string()),
+        ("model", pa.string()),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "preference": PREFERENCE,
     "unpaired": UNPAIRED,
@@ -121,6 +203,9 @@ TABLES: dict[str, pa.Schema] = {
     "annotations": ANNOTATIONS,
     "pairs": PAIRS,
     "dropped": DROPPED,
+    "stepwise": STEPWISE,
+    "step_preference": STEP_PREFERENCE,
+    "steps": STEPS,
 }
 
 

@@ -218,7 +218,7 @@ def test_a_task_that_breaks_off_leaves_no_requests_behind_for_its_retry(
     ("overrides", "task", "sentence"),
     [
         (["prompts=[{source: jsonl, path: prompt.jsonl}]"], "prepare", "there is no file prompt.jsonl"),
-        (["filters=[{use: margin, min: 1000}]"], "publish", "no pair is left"),
+        (["filters=[{use: margin, min: 1000}]"], "publish", "nothing is left to publish"),
     ],
 )
 def test_a_users_mistake_fails_at_once_with_one_sentence(

@@ -1,0 +1,1 @@
+"""The stages of step labels: search, judge, cut, publish."""

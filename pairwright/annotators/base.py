@@ -63,7 +63,8 @@ class Annotation:
     """What an annotator says of one subject: a number, or *missing with a reason*. Never a sentinel.
 
     `subject` is a response id; for a judgement of two responses `other` is the second one and `label` the verdict ("a", "b",
-    "tie" or "invalid"). `parts` holds the raw numbers the score was made of, `raw` a judge's text.
+    "tie" or "invalid", of which `reason` may say how it is invalid). `parts` holds the raw numbers the score was made of, `raw`
+    a judge's text.
     """
 
     subject: str
@@ -76,7 +77,10 @@ class Annotation:
     raw: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.score is None and self.label is None) == (self.reason is None):
+        if self.label == "invalid":
+            if self.score is not None:
+                raise ValueError("an invalid verdict has no score")
+        elif (self.score is None and self.label is None) == (self.reason is None):
             raise ValueError("an annotation has a score or label, or else a reason why it has none")
         if self.other is not None and (self.other == self.subject or self.label not in (*VERDICTS, None)):
             raise ValueError(f"a verdict on two different responses is one of {', '.join(VERDICTS)}, not {self.label!r}")
@@ -102,6 +106,9 @@ class Annotator(ABC, Generic[C]):
 
     Config: ClassVar[type[AnnotatorConfig]] = AnnotatorConfig
     version: ClassVar[int] = 1
+    wording: ClassVar[tuple[str, ...]] = ()
+    """The files of `texts/` whose words it puts to a model; their content enters the fingerprint."""
+
     rates: ClassVar[bool] = True
     """Does the score say which response is better? If not, it is combined into the pairing score only when asked for."""
 
@@ -115,6 +122,13 @@ class Annotator(ABC, Generic[C]):
     @abstractmethod
     def annotate(self, group: Group) -> Annotating:
         """Label every response of `group`: exactly one annotation per response (or per judged pair)."""
+
+    def about(self) -> dict[str, Any]:
+        """What the labels depend on besides the settings, the version and the models: words, and annotators asked in turn."""
+        from pairwright.annotators.wording import hash_of
+
+        words = (*self.wording, *(["guard"] if getattr(self.config, "guard", False) else []))
+        return {"wording": {name: hash_of(name) for name in words}} if words else {}
 
     @classmethod
     def configured(cls, settings: Mapping[str, Any] | None = None) -> Annotator[Any]:

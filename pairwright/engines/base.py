@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -31,6 +32,9 @@ class ModelConfig(BaseModel, ABC):
     @abstractmethod
     def load(self) -> Engine:
         """Load the model. Raises EngineError with the fix in it when that cannot be done."""
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Raise PairwrightError if a `Choose` among `labels` could not be answered. Loads no weights."""
 
     def money(self, usage: Usage) -> float:
         """What `usage` costs with this model; 0 where nothing is charged."""

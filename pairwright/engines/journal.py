@@ -19,7 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from pairwright.engines.requests import Chosen, Completion, Failed, Generated, Result, Scored, Usage, Verified
+from pairwright.engines.requests import (
+    Chosen,
+    Completion,
+    Failed,
+    Generated,
+    Opinion,
+    Result,
+    Reviewed,
+    Scored,
+    Usage,
+    Verified,
+)
 from pairwright.files import kind_os_errors
 
 HEAD = 8 + 1 + 24 + 1  # checksum, space, key, space
@@ -137,6 +148,8 @@ def encode(result: Result) -> dict[str, Any]:
             return head | {"p": list(result.logprobs)}
         case Verified():
             return head | {"v": [result.outcome, result.answer, result.reason]}
+        case Reviewed():
+            return head | {"o": [[o.who, o.choice, o.note, o.seconds] for o in result.opinions]}
     raise TypeError(f"a {type(result).__name__} is not kept in the journal")
 
 
@@ -158,6 +171,8 @@ def decode(value: dict[str, Any]) -> Result:
         case "Verified":
             outcome, answer, reason = value["v"]
             return Verified(outcome, answer, reason, usage)
+        case "Reviewed":
+            return Reviewed(tuple(Opinion(*o) for o in value["o"]), usage)
     raise ValueError(f"the journal holds an answer of unknown kind {value['t']!r}")
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from pairwright.engines.base import ModelConfig
 from pairwright.engines.openai_engine import OpenAIModel
+from pairwright.engines.people import PeopleModel
 from pairwright.engines.scripted import ScriptedModel
 from pairwright.engines.solver import SolverModel
 from pairwright.engines.transformers_engine import TransformersModel
@@ -17,7 +18,8 @@ from pairwright.engines.vllm_engine import VllmModel
 
 AnyVerifier = MathVerifier | ExactVerifier | RegexVerifier | FunctionVerifier
 AnyModel = Annotated[
-    TransformersModel | VllmModel | OpenAIModel | ScriptedModel | SolverModel | AnyVerifier, Field(discriminator="engine")
+    TransformersModel | VllmModel | OpenAIModel | ScriptedModel | SolverModel | AnyVerifier | PeopleModel,
+    Field(discriminator="engine"),
 ]
 _ADAPTER: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)
 

@@ -13,7 +13,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -43,17 +43,21 @@ from pairwright.engines.requests import (
     Generated,
     Request,
     Result,
+    Review,
     Score,
     Scored,
+    Turn,
     Usage,
     Verify,
 )
-from pairwright.errors import EngineError
+from pairwright.errors import EngineError, PairwrightError
 from pairwright.ids import digest, seed_of
 
 LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 SILENT_SERVER = 3  # so many requests in a row without one answer: the server is taken for dead
 NEVER = float("-inf")
+PROBE = (Turn("user", "Answer with one letter."),)
+PROBE_STEPS = 300  # of 0.2 s each at most: what cannot be asked in a minute is found out by the build
 NO_TOP = "gave no `top_logprobs`, which judging by labels needs: use a server that gives them, or another engine"
 NO_ROWS = "did not return a log-probability for exactly the ids it was given: check `scoring` and `tokenizer`"
 
@@ -116,6 +120,18 @@ class OpenAIModel(ModelConfig):
     def money(self, usage: Usage) -> float:
         """What `usage` costs, in the currency of the prices."""
         return ((usage.tokens - usage.generated) * self.price_in + usage.generated * self.price_out) / 1e6
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Asks the server once, for one token: some leave out log-probabilities without a word. Raises PairwrightError then."""
+        engine = self.load()
+        try:
+            engine.submit("labels", Choose("check", PROBE, tuple(labels)))
+            steps = (engine.step() for _ in range(PROBE_STEPS))
+            answer = next((result for found in steps for _, result in found), None)
+        finally:
+            engine.close()
+        if isinstance(answer, Failed) and answer.reason == "no_logprobs":
+            raise PairwrightError(f"{self.label()} cannot judge by labels: {answer.detail}")
 
     def load(self) -> OpenAIEngine:
         """Raises EngineError when the key's variable is not set and the server is not on this machine."""
@@ -213,7 +229,7 @@ class OpenAIEngine(Engine):
             return await self._generate(request, began)
         if isinstance(request, Choose):
             return await self._choose(request, began)
-        if isinstance(request, Verify):
+        if isinstance(request, Verify | Review):
             raise Unscorable("not_supported", NO_VERIFIER)
         return await self._score(request, began)
 

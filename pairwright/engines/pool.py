@@ -43,9 +43,10 @@ class EnginePool:
         lacking = sorted(needs - self.config(role).provides)
         if lacking:
             engine = getattr(self.config(role), "engine", "?")
+            other = {"review": "people", "verify": "math_verify"}.get(lacking[0], "transformers")
             raise PairwrightError(
                 f"{who} needs {', '.join(lacking)} of the role {role!r}, which the engine {engine!r} does not give: "
-                f"set `engine: transformers` for `models.{role}`, or give {who} another role"
+                f"set `engine: {other}` for `models.{role}`, or give {who} another role"
             )
 
     def money(self, model: str, usage: Usage) -> float:

@@ -21,7 +21,7 @@ PLAIN_TEMPLATE = (
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _OPEN, _CLOSE = "\ue0b0", "\ue0b1"  # private-use characters: no template or tokenizer gives them a meaning
-NO_VERIFIER = "a language model does not verify answers: give this role a verifier"
+NO_VERIFIER = "a language model neither verifies answers nor stands in for people: give this role a verifier or `engine: people`"
 _BROKEN = "\ufffd"  # what a decoder puts for a character whose bytes are not all there
 _LOST = 16  # so many tokens make no sense together: decode from the beginning
 
@@ -87,6 +87,18 @@ class Renderer:
         if -1 in firsts or len(set(firsts)) < len(firsts):
             raise Unscorable("labels_share_first_token", f"labels {list(labels)} do not differ in their first token")
         return firsts
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Raise PairwrightError unless each label is one token, and each another one."""
+        pieces = {label: self._tokenise(label) for label in labels}
+        odd = next((label for label, ids in pieces.items() if len(ids) != 1), None)
+        if odd is not None:
+            raise PairwrightError(
+                f"the label {odd!r} is {len(pieces[odd])} tokens of this model, and a label must be one: use a shorter label, "
+                "such as a letter or a digit"
+            )
+        if len({ids[0] for ids in pieces.values()}) < len(pieces):
+            raise PairwrightError(f"the labels {', '.join(labels)} are the same token of this model: use other labels")
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of `ids` without special tokens."""

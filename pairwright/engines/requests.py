@@ -111,7 +111,20 @@ class Verify:
     cut: bool = False
 
 
-Request = Generate | Score | Choose | Verify
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Ask people which of two responses to `prompt` is better. `candidates`: (id, text) of each, in the order of their ids; who
+    is shown what first is up to the review sheet. `people`: how many of them must have answered."""
+
+    role: str
+    prompt: Conversation
+    candidates: tuple[tuple[str, str], tuple[str, str]]
+    question: str
+    reference: str | None = None
+    people: int = 1
+
+
+Request = Generate | Score | Choose | Verify | Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +216,29 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """One person's answer: the id of the better candidate, "tie", or "invalid" (it cannot be judged). `note`: in their words."""
+
+    who: str
+    choice: str
+    note: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """The answer to `Review`: what each person said, sorted by name; one answer a person."""
+
+    opinions: tuple[Opinion, ...]
+    usage: Usage = Usage()
+
+
+AWAITING = "awaiting_person"
+TRANSIENT = frozenset({"server_error", "server_unavailable", "server_answer", "engine_error", "out_of_memory", AWAITING})
+"""Reasons of failures that may pass: what failed for one of them is asked again by the next build."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A request that failed on its own: a short reason (snake_case, the same for equal causes) and a sentence."""
 
@@ -211,7 +247,7 @@ class Failed:
     usage: Usage = Usage()
 
 
-Result = Generated | Scored | Chosen | Verified | Failed
+Result = Generated | Scored | Chosen | Verified | Reviewed | Failed
 
 
 def request_key(model: str, request: Request) -> str:
@@ -287,4 +323,10 @@ def _problem(request: Request, result: Any) -> tuple[str, str] | None:
             if (result.outcome == "unparsed") == (result.reason is None):
                 return "wrong_answer", "a verifier gives a reason when it could not compare, and only then"
             return None
+        case Review(), Reviewed():
+            known = {"tie", "invalid", *(id for id, _ in request.candidates)}
+            if len({o.who for o in result.opinions}) < max(request.people, len(result.opinions)):
+                return "wrong_count", f"{len(result.opinions)} opinions where {request.people} different people were asked for"
+            odd = [o.choice for o in result.opinions if o.choice not in known]
+            return ("wrong_answer", f"an opinion names {odd[0]!r}, which is no candidate") if odd else None
     return "wrong_answer", f"the engine answered a {type(request).__name__} with a {type(result).__name__}"

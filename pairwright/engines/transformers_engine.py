@@ -16,7 +16,7 @@ from pydantic import Field
 from pairwright.engines.base import Engine, ModelConfig
 from pairwright.engines.folders import folder_fingerprint, resolve_folder
 from pairwright.engines.rendering import NO_VERIFIER, Renderer, Unscorable
-from pairwright.engines.requests import Choose, Chosen, Failed, Generate, Request, Result, Score, Scored, Usage, Verify
+from pairwright.engines.requests import Choose, Chosen, Failed, Generate, Request, Result, Review, Score, Scored, Usage, Verify
 from pairwright.engines.sampling_loop import Job, SamplingLoop
 from pairwright.engines.tree_scoring import Target, TargetScores, TreeScorer, score_plain
 from pairwright.errors import EngineError, PairwrightError
@@ -49,6 +49,10 @@ class TransformersModel(ModelConfig):
     def fingerprint(self) -> str:
         folder = resolve_folder(self.model, self.revision)
         return digest("transformers", folder_fingerprint(folder), self.dtype, self.layers, self.max_length, self.chat_template)
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        folder = resolve_folder(self.model, self.revision)
+        Renderer.from_folder(folder, self.chat_template, self.trust_remote_code).check_labels(labels)
 
     def label(self) -> str:
         return self.model.rstrip("/").rpartition("/")[2] + (f"[:{self.layers}]" if self.layers else "")
@@ -127,8 +131,8 @@ class TransformersEngine(Engine):
             raise Unscorable("too_long", f"{len(ids) + more} tokens where {self.config.label()} takes {self.max_length}")
         return ids
 
-    def _targets(self, request: Score | Choose | Verify) -> list[Target]:
-        if isinstance(request, Verify):
+    def _targets(self, request: Score | Choose | Verify | Review) -> list[Target]:
+        if isinstance(request, Verify | Review):
             raise Unscorable("not_supported", NO_VERIFIER)
         if isinstance(request, Choose):
             context = self._fitting(self.renderer.prompt_ids(request), 1)

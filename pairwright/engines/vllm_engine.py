@@ -13,7 +13,7 @@ import os
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -32,6 +32,7 @@ from pairwright.engines.requests import (
     Generated,
     Request,
     Result,
+    Review,
     Score,
     Scored,
     Usage,
@@ -80,6 +81,10 @@ class VllmModel(ModelConfig):
         """Depends on the weights, dtype, length and template; not on vLLM's version nor on how fast it is told to be."""
         folder = resolve_folder(self.model, self.revision)
         return digest("vllm", folder_fingerprint(folder), self.dtype, self.max_length, self.chat_template)
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        folder = resolve_folder(self.model, self.revision)
+        Renderer.from_folder(folder, self.chat_template, self.trust_remote_code).check_labels(labels)
 
     def label(self) -> str:
         return self.model.rstrip("/").rpartition("/")[2]
@@ -168,7 +173,7 @@ class VllmEngine(Engine):
         gc.collect()
 
     def _begin(self, ticket: str, request: Request) -> None:
-        if isinstance(request, Verify):
+        if isinstance(request, Verify | Review):
             raise Unscorable("not_supported", NO_VERIFIER)
         if isinstance(request, Score):
             if request.want:

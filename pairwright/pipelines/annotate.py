@@ -26,6 +26,7 @@ def about(spec: AnnotatorSpec, annotator: Annotator[Any], models: Mapping[str, s
         "version": annotator.version,
         "settings": json.loads(annotator.config.model_dump_json()),
         "models": {role: models[role] for role in sorted(annotator.roles())},
+        **annotator.about(),
     }
 
 

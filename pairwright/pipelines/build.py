@@ -18,13 +18,14 @@ from typing import Any
 from pairwright.annotators.base import Group
 from pairwright.engines.journal import Journal
 from pairwright.engines.pool import EnginePool
-from pairwright.engines.requests import with_system
+from pairwright.engines.requests import AWAITING, TRANSIENT, with_system
 from pairwright.engines.runner import Broken, Runner, Stats, Task
 from pairwright.errors import PairwrightError
 from pairwright.files import exclusive, remove_temporaries
 from pairwright.ids import digest
 from pairwright.pipelines import annotate, sample
 from pairwright.pipelines.cut import Stored, cut
+from pairwright.pipelines.preflight import preflight
 from pairwright.pipelines.progress import Progress
 from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.prompts.sources import PromptSet, read_prompts
@@ -43,7 +44,6 @@ from pairwright.storage.schemas import ANNOTATIONS, RESPONSES, STEPS
 from pairwright.storage.versions import Dataset
 
 VERSION = 1  # raise it when the same shelves and settings would be cut into other pairs
-TRANSIENT = frozenset({"server_error", "server_unavailable", "server_answer", "engine_error", "out_of_memory"})
 Span = tuple[int, int]  # this one of so many: (0, 1) is everything
 
 
@@ -129,7 +129,7 @@ class Build:
     def searches(self) -> Shelf:
         """The shelf of search trees."""
         models = {role: self.pool.model(role) for role in self.steps.method().roles(self.steps.completer)}
-        return Shelf(self.work / "search", STEPS, "prompt_id", search.about(self.steps, models))
+        return Shelf(self.work / "search", STEPS, "question_id", search.about(self.steps, models))
 
     @cached_property
     def judgements(self) -> Shelf:
@@ -144,6 +144,8 @@ class Build:
         for role, needs in self.recipe.role_needs().items():
             for who, wants in needs.items():
                 self.pool.require(role, wants, who)
+        if any(not shelf.files() for shelf in self.annotations.values()):
+            preflight(self.annotators, self.pool)
 
     @property
     def key(self) -> str:
@@ -223,11 +225,14 @@ class Build:
                         yield (spec.name, group.id), task
 
         self._run("annotate", tasks(), total, "labels", lambda key: self.annotations[key[0]])
+        asking = [s.name for s in specs if any("review" in needs for needs in self.annotators[s.name].roles().values())]
+        if waiting := sum(len(self.annotations[name].failed(frozenset({AWAITING}))) for name in asking):
+            self.progress.note(f"{waiting} groups wait for people: `pairwright review export` writes the sheet they answer on")
 
     def missing_questions(self, span: Span = (0, 1)) -> list[Prompt]:
-        """The questions of this span that have no tree yet."""
+        """The questions of this span that have no tree yet; another reference makes another question."""
         done = self.searches.keys()
-        return [p for p in self._span(self.prompts.prompts, span) if p.prompt_id not in done]
+        return [p for p in self._span(self.prompts.prompts, span) if search.question(p).id not in done]
 
     def search(self, span: Span = (0, 1)) -> None:
         """Grow the trees of the questions that have none."""

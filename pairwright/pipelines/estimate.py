@@ -25,9 +25,10 @@ from pairwright.annotators.base import Annotator, Group, Response
 from pairwright.engines.base import ModelConfig
 from pairwright.engines.folders import resolve_folder
 from pairwright.engines.openai_engine import LOCAL, OpenAIModel
+from pairwright.engines.people import PeopleModel
 from pairwright.engines.prefix_tree import shared_length
 from pairwright.engines.rendering import Renderer, Unscorable
-from pairwright.engines.requests import Choose, Generate, Request, Score, Usage, Verify, request_key, with_system
+from pairwright.engines.requests import Choose, Generate, Request, Review, Score, Usage, Verify, request_key, with_system
 from pairwright.engines.scripted import ScriptedModel, answer
 from pairwright.engines.transformers_engine import TransformersModel
 from pairwright.engines.vllm_engine import VllmModel
@@ -154,7 +155,7 @@ class Reader:
         return Amount(len(requests), round(asked + made), round(computed + made), round(made), round(most))
 
     def _read(self, request: Request) -> Pieces:
-        if isinstance(request, Verify):
+        if isinstance(request, Verify | Review):
             return []
         if self.renderer is not None:
             try:
@@ -338,6 +339,8 @@ def _priced(work: Work, config: ModelConfig, measured: tuple[str, Callable[[Amou
     left = work.left
     if left is None or not left.requests:
         return work if left is None else replace(work, seconds=0.0, money=0.0, note="nothing is left")
+    if isinstance(config, PeopleModel):
+        return replace(work, seconds=0.0, money=0.0, note="people are asked on a sheet: a build does not wait for them")
     money: float | None = config.money(Usage(tokens=left.asked, generated=left.generated))
     seconds, why = (measured[1](left), measured[0]) if measured else _rough_seconds(left, config)
     notes = [work.note, why]

@@ -17,7 +17,7 @@ from pairwright.pipelines.build import Build
 from pairwright.pipelines.sample import ROLE
 from pairwright.pipelines.step_labels.consensus import must_judge
 from pairwright.pipelines.step_labels.stepwise import labelled
-from pairwright.pipelines.steps.search import logs
+from pairwright.pipelines.steps.search import logs, question
 from pairwright.pipelines.store import Shelf, differences
 from pairwright.storage.manifest import Manifest
 from pairwright.storage.parquet import is_sound
@@ -103,8 +103,9 @@ def left_to_do(build: Build) -> dict[str, Todo]:
             todo[f"annotate {name}"] = Todo([prompt for prompt, group in groups if group in keys], left, len(unsampled))
     if build.recipe.steps is not None:
         grown = stored_keys(build.searches)
-        unsearched = [i for i in build.by_id if i not in grown]
-        todo["search"] = Todo([i for i in build.by_id if i in grown], unsearched, len(unsearched))
+        searched = {i: question(prompt).id in grown for i, prompt in build.by_id.items()}
+        unsearched = [i for i, done in searched.items() if not done]
+        todo["search"] = Todo([i for i, done in searched.items() if done], unsearched, len(unsearched))
     if "judge" in build.shelves:
         judged = stored_keys(build.judgements)
         solutions = [

@@ -84,7 +84,7 @@ def export(
     """Write version `version` (by default the latest) to `out`, whole or not at all.
 
     `render`: how the policy reads, for `step_dpo`; by default its tokenizer, where the manifest names a model with a folder.
-    `neutral_below`: for `prm800k`. Raises PairwrightError with the fix if there is nothing to write.
+    `neutral_below`: for `prm800k`, a share of right rollouts. Raises PairwrightError with the fix if there is nothing to write.
     """
     version = dataset.latest() if version is None else version
     if version is None:
@@ -97,6 +97,11 @@ def export(
         raise PairwrightError(
             f"version {version} of {dataset.name} has no table {kind.table}, which {format} is made of: "
             "build a version from a recipe with `steps`"
+        )
+    if neutral_below is not None and not any(any(row["n"]) for row in _rows(tables[kind.table], ["n"])):
+        raise PairwrightError(
+            f"no step of version {version} of {dataset.name} was rolled out from, so that none is neutral by its share of right "
+            "rollouts: leave `neutral_below` out, or export labels of a search that counts rollouts (omega_prm, monte_carlo)"
         )
     if kind.name == "step_dpo":
         kind = _step_dpo(render or policy_reader(dataset.manifest(version)))

@@ -119,6 +119,7 @@ ROLLOUTS = pa.list_(pa.struct([("role", pa.string()), ("n", pa.int32()), ("corre
 STEPS = pa.schema(  # the search log: one row a node of a question's tree, raw counts; every label is a view of them
     [
         ("prompt_id", pa.string()),
+        ("question_id", pa.string()),  # depends on the prompt and its reference: verdicts are about both
         ("node_id", pa.string()),  # a prefix of a solution: the node's tokens after its parent's
         ("parent_id", pa.string()),  # null: the question itself
         ("depth", pa.int32()),
@@ -139,7 +140,7 @@ STEPS = pa.schema(  # the search log: one row a node of a question's tree, raw c
         ("finish_reason", pa.string()),  # of a terminal node: stop | length
         ("answer", pa.string()),
         ("verdict", pa.string()),  # of a terminal node: right | wrong | unparsed
-        ("low_trust", pa.bool_()),  # too many rollouts unparsed: never labelled
+        ("low_trust", pa.bool_()),  # too many rollouts unparsed, or none right and the verifier failed: never labelled
         ("reason", pa.string()),  # of the question: why it was set aside or stopped; of a terminal node: why it has no label
         ("method", pa.string()),
         ("model", pa.string()),

@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from pairwright.engines.base import Engine, ModelConfig
 from pairwright.engines.requests import Completion, Generate, Generated, Request, Result, Sampling, Usage, turns
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is first imported
-settings.register_profile("house", deadline=None)  # how busy the machine is must not decide a test
-settings.load_profile("house")
 
 PRICE = 0.5  # of one token of any fake model
 

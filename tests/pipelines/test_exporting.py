@@ -139,7 +139,17 @@ def test_mistakes_are_one_sentence_with_the_fix(dataset: Dataset, tmp_path: Path
         export(dataset, other, "trl_stepwise", out)
 
 
-def test_steps_of_low_score_are_neutral_on_request(dataset: Dataset, tmp_path: Path) -> None:
+def test_without_counts_no_step_can_be_called_neutral(dataset: Dataset, tmp_path: Path) -> None:
+    uncounted = {"n": [0, 0], "correct": [0, 0]}
+    publish(dataset, [solution(**uncounted)])
+    with pytest.raises(PairwrightError, match="no step of version 1 of sums was rolled out from.*leave `neutral_below` out"):
+        export(dataset, 1, "prm800k", tmp_path / "out.jsonl", neutral_below=0.5)
+    assert not (tmp_path / "out.jsonl").exists()
+    publish(dataset, [solution(solution_id="s2", **uncounted), *many(1)])
+    assert export(dataset, 2, "prm800k", tmp_path / "out.jsonl", neutral_below=0.5).rows == 2, "some have"
+
+
+def test_steps_that_seldom_led_to_the_answer_are_neutral_on_request(dataset: Dataset, tmp_path: Path) -> None:
     publish(dataset, many(1))
     report = export(dataset, 1, "prm800k", tmp_path / "out.jsonl", neutral_below=0.9)
     assert Prm800k(neutral="unknown").read(records(report)[0])["labels"] == [None, False]

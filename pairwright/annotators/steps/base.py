@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pairwright.annotators.steps.segment import AnySegmenter, Delimiter
 from pairwright.annotators.steps.tree import Piece
@@ -32,24 +32,34 @@ class RolloutSampling(Part):
     max_tokens: int = Field(512, ge=1, description="of a whole solution, its prefix included")
 
     def left(self, prefix: int, limit: int | None = None, stop: tuple[str, ...] = ()) -> Sampling:
-        """What may follow a prefix of so many tokens: at most `limit` tokens, up to and with a stop string."""
-        most = max(1, self.max_tokens - prefix)
+        """What may follow a prefix of so many tokens: at most `limit` tokens, up to and with a stop string. Ask only where the
+        prefix leaves room for one."""
+        most = self.max_tokens - prefix
+        if most < 1:
+            raise ValueError(f"a prefix of {prefix} tokens leaves no room within {self.max_tokens}")
         return Sampling(self.temperature, self.top_p, self.top_k, min(most, limit or most), stop, keep_stop=bool(stop))
 
 
 class Budget(Part):
-    """The most one question may cost; what is unfinished then is named `budget_<which>` and gets no label. Seconds are those its
-    share of the engines took, as the journal has them, so a resumed search stops where the first one would have."""
+    """The most one question may cost; what is unfinished then is named `budget_<which>` and gets no label.
+
+    Tokens and seconds are those of answers, as the journal has them, so a resumed search stops where the first one would have.
+    Seconds are its share of the models' time; verification is left out, for equal answers are compared once, at the cost of
+    whoever asks first. What failed costs nothing here: the journal keeps no failures. So a resumed search counts `errors` anew,
+    and is given up at the same place only if the same requests fail again; one that was given up for a reason which may pass
+    (a server that was down) is searched again by the next build.
+    """
 
     rollouts: int = Field(1000, ge=1, description="completions asked for: rollouts and single steps alike")
     tokens: int | None = Field(None, ge=1)
-    seconds: float | None = Field(None, gt=0)
-    errors: int = Field(3, ge=1, description="requests that failed; then the question is given up")
+    seconds: float | None = Field(None, gt=0, description="of models, without verification")
+    errors: int = Field(3, ge=1, description="requests that failed in one run; then the question is given up")
 
 
 class QuestionFilter(Part):
     """Root rollouts come first. A question whose share of right ones is outside (min_rate, max_rate) is set aside as `all_wrong`,
-    `too_hard`, `too_easy` or `all_right`: what is always or never solved says nothing about steps."""
+    `too_hard`, `too_easy` or `all_right`: what is always or never solved says nothing about steps. If none was right and too many
+    could not be compared, what mostly kept them from it is the reason (cut, no_answer, verifier_crashed, ...)."""
 
     rollouts: int = Field(8, ge=1)
     min_rate: float = Field(0.0, ge=0, lt=1, description="set aside questions solved at most this often")
@@ -68,11 +78,20 @@ class SearchSettings(Part):
     system: str | None = Field(None, description="a system turn put before every question that has none")
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _draws_differ(self) -> SearchSettings:
+        if self.sampling.temperature == 0 and self.questions.rollouts > 1:
+            raise ValueError(
+                f"`sampling.temperature: 0` makes all {self.questions.rollouts} of `questions.rollouts` the same solution, which "
+                "would be counted as many: raise the temperature or set `rollouts` to 1"
+            )
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One sampled end of a solution, from a prefix on. `piece`: its text cut into steps; without ids if nothing was said.
-    `prior`: mean log-probability of its tokens. `reason`: why it could not be compared (cut, no_answer, time_out, ...)."""
+    """One sampled end of a solution, from a prefix on. `piece`: its text cut into steps; if nothing was said, its terminator
+    alone. `prior`: mean log-probability of its tokens. `reason`: why it could not be compared (cut, no_answer, time_out, ...)."""
 
     piece: Piece
     finish: str
@@ -80,6 +99,16 @@ class Rollout:
     answer: str | None
     reason: str | None
     prior: float | None
+
+    @property
+    def says(self) -> bool:
+        """Is there any text that is not blank?"""
+        return bool(self.piece.text.strip())
+
+    @property
+    def settled(self) -> bool:
+        """Did it end by itself, with an answer that could be compared? Only then may its solution be labelled."""
+        return self.says and self.finish == "stop" and self.verdict != "unparsed"
 
 
 class Stopped(Exception):

@@ -47,11 +47,13 @@ class MonteCarlo(Search[MonteCarloConfig]):
         yield from self.label(moves, _in_turn(roots)[: self.config.solutions])
 
     def label(self, moves: Moves, solutions: Sequence[Rollout]) -> Asking:
-        """Estimate the steps of solutions that begin at the root; one that could not be compared is recorded and left alone."""
-        chains = [moves.chain(s) for s in solutions if s.verdict != "unparsed"]
+        """Estimate the steps of solutions that begin at the root; one that could carry no label is recorded and left alone. Where
+        another solution's step ends within one of a solution's, that prefix is estimated for it too."""
+        ends = [moves.chain(s)[-1] for s in solutions if s.settled]
         for solution in solutions:
-            if solution.verdict == "unparsed":
+            if not solution.settled:
                 moves.end(ROOT, solution)
+        chains = [moves.tree.path(end)[1:] for end in ends]
         schedule = self._at_once if self.config.schedule == "all" else self._one_by_one
         unfinished: Sequence[Sequence[int]] = chains
         stopped = yield from guarded(self._estimate(moves, ROOT, self.config.provers if chains else ()))
@@ -124,8 +126,7 @@ def grow_given(question: Question, settings: SearchSettings, search: MonteCarlo,
 
 
 def _in_turn(roots: Sequence[Rollout]) -> list[Rollout]:
-    """Distinct solutions that say something: wrong, right, wrong, ... and last those that could not be compared."""
-    said = distinct(roots)
-    kinds = [[r for r in said if r.verdict == v] for v in ("wrong", "right", "unparsed")]
-    mixed = [r for r in chain.from_iterable(zip_longest(kinds[0], kinds[1])) if r is not None]
-    return mixed + kinds[2]
+    """Distinct solutions that may be labelled: wrong, right, wrong, ..."""
+    said = [r for r in distinct(roots) if r.settled]
+    kinds = [[r for r in said if r.verdict == v] for v in ("wrong", "right")]
+    return [r for r in chain.from_iterable(zip_longest(*kinds)) if r is not None]

@@ -13,6 +13,7 @@ from pairwright.engines.requests import (
     Completion,
     Conversation,
     Failed,
+    FinishReason,
     Generate,
     Generated,
     Request,
@@ -23,6 +24,9 @@ from pairwright.engines.requests import (
     Verify,
 )
 from pairwright.ids import seed_of
+
+VERIFIER_FAILED = frozenset({"time_out", "verifier_crashed", "verifier_memory", "verifier_error"})
+"""Why a verifier may say nothing although the answer may be right: it is not a fault of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ class _Step:
 
 class Moves:
     """What a search may do to its question's tree. Every move is paid from the question's budget and raises Stopped when that
-    is spent; the tree then holds everything that was finished. A request that fails is asked again while errors are left."""
+    is spent; the tree then holds everything that was finished. A request that fails is asked again while errors are left, and
+    costs nothing else."""
 
     def __init__(self, question: Question, settings: SearchSettings) -> None:
         self.tree, self.settings, self.question = Tree(question), settings, question
@@ -52,13 +57,17 @@ class Moves:
         return (Turn("system", self.settings.system), *prompt)
 
     def estimate(self, node: int, k: int, role: str | None = None) -> Asking:
-        """Roll out `k` times from `node` and count the verdicts there. Returns the list of `Rollout`."""
+        """Roll out `k` times from `node` and count the verdicts there. Returns the list of `Rollout`. Where the length limit
+        leaves no room, all are cut before their first token, and nobody is asked."""
         role, prefix = role or self.settings.completer, self.tree.prefix(node)
+        if len(prefix) >= self.settings.sampling.max_tokens:
+            self.tree.count(node, role).add(["unparsed"] * k)
+            return [Rollout(Piece((), "", ()), "length", "unparsed", None, "cut", None)] * k
         self._afford(k)
         asked = self._sample(role, prefix, self.settings.sampling.left(len(prefix)), k)
         (made,) = yield from self._generate(node, [asked])
         verdicts: list[Verified] = yield from self._verify(node, made.completions)
-        self.tree.count(node, role).add(v.outcome for v in verdicts)
+        self.tree.count(node, role).add((v.outcome for v in verdicts), sum(v.reason in VERIFIER_FAILED for v in verdicts))
         return [
             Rollout(self.piece_of(c), c.finish_reason, v.outcome, v.answer, v.reason, _prior(c))
             for c, v in zip(made.completions, verdicts, strict=True)
@@ -66,18 +75,28 @@ class Moves:
 
     def expand(self, node: int, n: int, temperature: float | None = None) -> Asking:
         """Sample `n` next steps of `node`. Returns the different children they are, in order, those it had before included; one
-        that ends the solution is verified first. An end that says nothing more keeps its terminator, for a node needs a token;
-        its reason is `empty_step`, its verdict that of the solution."""
+        that ends the solution is verified first.
+
+        An end that says nothing more is no child: the solution ended with `node`, which is then terminal, whatever else it goes
+        on as. At the question itself it is one, with its terminator as token and the reason `empty_step`.
+        """
+        if len(self.tree.prefix(node)) >= self.settings.sampling.max_tokens:
+            yield from self._over(node, "length")
+            return []
         sampled: list[_Step] = yield from self._steps(node, n, temperature)
+        over = [s.made.finish_reason for s in sampled if s.ended and not s.made.text.strip()] if node != ROOT else []
         steps: dict[tuple[int, ...], _Step] = {}
         for step in sampled:
-            steps.setdefault(_own(step.made), step)
+            if node == ROOT or not step.ended or step.made.text.strip():
+                steps.setdefault(_own(step.made), step)
         steps.pop((), None)
         verdicts = iter((yield from self._verify(node, [step.made for step in steps.values() if step.ended])))
+        if over:
+            yield from self._over(node, "stop" if "stop" in over else "length")
         children = []
         for ids, step in steps.items():
             piece = Piece(ids, step.made.text, (Cut(len(ids), len(step.made.text)),))
-            children.append(child := self.tree.add(node, piece))
+            children.append(child := self.tree.add(node, piece, step.ended))
             if self.tree.prior[child] is None:
                 self.tree.prior[child] = _prior(step.made)
             if step.ended:
@@ -100,7 +119,7 @@ class Moves:
         """Record that the solution went on from `node` as the rollout's steps from `begin` on, and how it ended. Returns the
         leaf: `node` itself if no steps are left."""
         rest = rollout.piece.part(begin, len(rollout.piece.cuts))
-        leaf = self.tree.add(node, rest) if rest.ids else node
+        leaf = self.tree.add(node, rest, end=True) if rest.ids else node
         self.tree.finish_with(leaf, rollout.verdict, rollout.answer, rollout.finish, reason or rollout.reason)
         return leaf
 
@@ -121,9 +140,17 @@ class Moves:
         return (yield from self._paid(node, requests))
 
     def piece_of(self, made: Completion) -> Piece:
-        """A completion's own ids and text, without terminator, cut into steps."""
+        """A completion's own ids and text, without terminator, cut into steps. If it says nothing, its terminator: a node needs a
+        token."""
         ids, ends = _body(made)
+        if not ids:
+            return Piece(own := _own(made), "", (Cut(len(own), 0),) if own else ())
         return Piece(ids, made.text, tuple(self.settings.segment.cut(made.text, ends)))
+
+    def _over(self, node: int, finish: FinishReason) -> Asking:
+        """Say that the solution ends with `node`, as its text stands."""
+        (found,) = yield from self._verify(node, [Completion("", finish)])
+        self.tree.finish_with(node, found.outcome, found.answer, finish, found.reason)
 
     def _steps(self, node: int, n: int, temperature: float | None) -> Asking:
         """`n` steps; one that is not yet a step (an open formula, a mere list marker) goes on, all such side by side."""
@@ -138,13 +165,13 @@ class Moves:
         self._afford(n)
         request = asked((), n)
         (first,) = yield from self._generate(node, [request])
-        steps = [_Step(c, self._ended(c, request)) for c in first.completions]
+        steps = [self._step(c, request) for c in first.completions]
         while going := {i: ids for i, s in enumerate(steps) if (ids := self._begun(s, most)) is not None}:
             requests = [asked(ids, 1) for ids in going.values()]
             more = yield from self._generate(node, requests)
             for i, request, result in zip(going, requests, more, strict=True):
-                (made,) = result.completions
-                steps[i] = _Step(_joined(steps[i].made, made), self._ended(made, request))
+                step = self._step(result.completions[0], request)
+                steps[i] = _Step(_joined(steps[i].made, step.made), step.ended)
         return steps
 
     def _begun(self, step: _Step, most: int) -> tuple[int, ...] | None:
@@ -153,12 +180,16 @@ class Moves:
         goes_on = not step.ended and len(ids) < most and self.settings.segment.unfinished(step.made.text, len(ids))
         return ids if goes_on else None
 
-    def _ended(self, made: Completion, asked: Generate) -> bool:
-        """Is the solution over: by its author's will, by the length limit, or because the model takes no more tokens?"""
-        if made.finish_reason == "stop":
-            return not any(stop in made.text for stop in asked.sampling.stop)
+    def _step(self, made: Completion, asked: Generate) -> _Step:
+        """Is the solution over: by its author's will, by the length limit, or because the model takes no more tokens? One that
+        reaches the limit with a stop string is cut."""
         n = len(made.token_ids or ())
-        return n < asked.sampling.max_tokens or len(asked.prefix_ids) + n >= self.settings.sampling.max_tokens
+        stopped = made.finish_reason == "stop"
+        if stopped and not any(stop in made.text for stop in asked.sampling.stop):
+            return _Step(made, True)
+        if len(asked.prefix_ids) + n >= self.settings.sampling.max_tokens:
+            return _Step(replace(made, finish_reason="length"), True)
+        return _Step(made, not stopped and n < asked.sampling.max_tokens)
 
     def _sample(self, role: str, prefix: tuple[int, ...], sampling: Sampling, n: int) -> Generate:
         """A request whose seed is another each time the same is asked."""
@@ -199,8 +230,11 @@ class Moves:
         return [results[i] for i in range(len(requests))]
 
     def _bill(self, node: int, result: Result) -> None:
+        """See `Budget`."""
+        if isinstance(result, Failed):
+            return
         self.spent["tokens"] += result.usage.tokens
-        self.seconds += result.usage.seconds
+        self.seconds += 0.0 if isinstance(result, Verified) else result.usage.seconds
         self.tree.tokens[node] += result.usage.tokens
         self.tree.seconds[node] += result.usage.seconds
 

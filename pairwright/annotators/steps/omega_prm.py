@@ -9,6 +9,10 @@ Q + U is taken out of the pool and bisected:
 N grows only for the state that is selected. A prefix is "treated as correct" when MC > 0. The end of a wrong rollout is wrong by
 definition, so nothing is rolled out from it. The paper's sampling settings and answer check were not found.
 
+A prefix that was rolled out from is one node above every rollout that begins with it, right ones included, so that no prefix is
+good in one solution and bad in another. Rollouts that were cut by the length limit are counted, and neither searched nor kept as
+solutions, for they could carry no label.
+
 `siblings` is ours: after an error was found, so many next steps of right rollouts from the same anchor are estimated too, so that
 step pairs (a right and the wrong step after one prefix) rest on counts.
 """
@@ -120,9 +124,9 @@ class Pool:
     def push(self, node: int, rollouts: Sequence[Rollout]) -> None:
         """Take a state's rollouts; the wrong ones only if some were right, for else the state itself is lost."""
         said = distinct(rollouts)
-        self.right[node] = [r for r in said if r.verdict == "right"]
+        self.right[node] = [r for r in said if r.verdict == "right" and r.settled]
         if any(r.verdict == "right" for r in rollouts):
-            self.wrong[node] = sorted((r for r in said if r.verdict == "wrong"), key=lambda r: len(r.piece.ids))
+            self.wrong[node] = sorted((r for r in said if r.verdict == "wrong" and r.settled), key=lambda r: len(r.piece.ids))
 
     def pick(self) -> Candidate | None:
         """Take out the pair with the largest Q + U. Only the shortest rollout of a state can be it, for Q falls with length."""

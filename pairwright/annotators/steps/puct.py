@@ -5,9 +5,13 @@
     back up  the leaf's own V along its path: N += 1, W += V, Q = W / N
 
 V and Q are on the scale from -1 to 1 there. What is stored (tree.value, tree.total, and so q) is in [0, 1]: Q = 2 q - 1. A child
-that ends the solution is verified and backed up once, when it is made (1 if right, else 0), and is never selected. A node all of
-whose children are ended or closed is closed; the search is over when that reaches the root. What failed to end (cut by the length
-limit, too deep, no answer) counts as wrong here, but keeps its reason and so has no label.
+that ends the solution is verified and backed up once, when it is made (1 if right, 0 if wrong), and is never selected. A node all
+of whose children are ended or closed is closed; the search is over when that reaches the root. A node with which some samples end
+the solution and others do not is both: its end is backed up, and it stays open.
+
+Ours: what failed to end (cut by the length limit, too deep, no answer that could be compared) is closed and backs up nothing,
+where AlphaMath's code gives it -1. It is not known to be wrong, so a step all of whose ends failed has no q beyond what its own
+value says, and without a source of values none at all: it is no score, and never a rejected side.
 
 SVPO (arXiv 2406.10858) searches so too, as far as is known: its method section was not found. In AlphaMath's first round V is 0
 everywhere, as with `value: {by: none}`.
@@ -56,17 +60,16 @@ class Puct(Search[PuctConfig]):
                 break
             leaf = self.select(tree, closed)
             (value,) = yield from self.config.value.evaluate(moves, [leaf])
-            yield from moves.expand(leaf, self.config.children)
+            children = yield from moves.expand(leaf, self.config.children)
             tree.back_up(leaf, value)
-            for child in tree.children[leaf]:
-                self._settle(tree, child)
+            for node in (*children, leaf):
+                self._settle(tree, node, closed)
             _close(tree, leaf, closed)
 
     def select(self, tree: Tree, closed: set[int]) -> int:
         """The leaf that PUCT leads to. Equal children: the first."""
         node = ROOT
-        while tree.children[node]:
-            open_ones = [c for c in tree.children[node] if not tree.terminal[c] and c not in closed]
+        while open_ones := [c for c in tree.children[node] if c not in closed]:
             node = max(open_ones, key=lambda c: (self.score(tree, c), -c))
         return node
 
@@ -81,18 +84,21 @@ class Puct(Search[PuctConfig]):
         mean, tokens = tree.prior[child] or 0.0, len(tree.piece[child].ids)
         return math.exp(mean * tokens ** (1 - self.config.length_exponent))
 
-    def _settle(self, tree: Tree, child: int) -> None:
-        """Back up a new child that ended, or that is too deep."""
-        if not tree.terminal[child] and tree.depth[child] > self.config.depth:
-            tree.finish_with(child, "unparsed", None, "length", "too_deep")
-        if tree.terminal[child]:
-            tree.value[child] = value = float(tree.verdict[child] == "right")
-            tree.back_up(child, value)
+    def _settle(self, tree: Tree, node: int, closed: set[int]) -> None:
+        """Back up what ended with `node`, and close it if it is too deep or goes on as nothing."""
+        if not tree.terminal[node] and tree.depth[node] > self.config.depth:
+            tree.finish_with(node, "unparsed", None, "length", "too_deep")
+        if tree.terminal[node] and not tree.children[node]:
+            closed.add(node)
+        value = tree.end_value(node)
+        if value is not None:
+            tree.value[node] = value if tree.value[node] is None else tree.value[node]
+            tree.back_up(node, value)
 
 
 def _close(tree: Tree, node: int, closed: set[int]) -> None:
-    """Close `node` and what is above it, as far as everything below is ended or closed."""
-    while all(tree.terminal[c] or c in closed for c in tree.children[node]):
+    """Close `node` and what is above it, as far as everything below is closed."""
+    while all(c in closed for c in tree.children[node]):
         closed.add(node)
         if node == ROOT:
             break

@@ -1,4 +1,4 @@
-"""Where the value of an unfinished node comes from: a number in [0, 1], 1 if its solution is sure to end right.
+"""Where the value of an unfinished node comes from: a number in [0, 1], 1 if its solution is sure to end right. None: not known.
 
 A trained value network is none of these: AlphaMath reads its own from a fork of vLLM. With stock engines a judge or rollouts
 stand in (our design).
@@ -19,7 +19,6 @@ from pairwright.engines.requests import Choose, Turn
 from pairwright.engines.runner import gather
 
 LABELS = ("Yes", "No")
-UNKNOWN = 0.5  # 0 on the scale from -1 to 1
 
 
 class Value(Part, ABC):
@@ -30,8 +29,8 @@ class Value(Part, ABC):
         return {}
 
     def evaluate(self, moves: Moves, nodes: Sequence[int]) -> Asking:
-        """The values of `nodes` as a list of floats, asked for side by side. They are kept as `tree.value`, which is not measured
-        twice."""
+        """The values of `nodes` as a list, asked for side by side; None where nothing is known. They are kept as `tree.value`,
+        which is not measured twice."""
         value = moves.tree.value
         stops = yield from gather(*(guarded(self._measure(moves, n)) for n in dict.fromkeys(nodes) if value[n] is None))
         for stop in stops:
@@ -45,20 +44,21 @@ class Value(Part, ABC):
 
 
 class NoValue(Value):
-    """Nothing is known before the end: V = 0 on AlphaMath's scale from -1 to 1, as in its first round. Nothing is kept."""
+    """Nothing is known before the end: V counts as 0 on AlphaMath's scale from -1 to 1, as in its first round."""
 
     by: Literal["none"] = "none"
 
     def evaluate(self, moves: Moves, nodes: Sequence[int]) -> Asking:
         yield from ()
-        return [UNKNOWN] * len(nodes)
+        return [None] * len(nodes)
 
     def _measure(self, moves: Moves, node: int) -> Asking:
         yield from ()
 
 
 class RolloutValue(Value):
-    """The share of right rollouts, MC = c / n: needs no second model. A node that was rolled out from is not again."""
+    """The share of right rollouts, MC = c / n: needs no second model. A node that was rolled out from is not again. Not known
+    where too many of them could not be compared."""
 
     by: Literal["rollouts"] = "rollouts"
     k: int = Field(4, ge=1, description="rollouts per node")
@@ -67,7 +67,7 @@ class RolloutValue(Value):
         count = moves.tree.count(node, moves.settings.completer)
         if not count.n:
             yield from moves.estimate(node, self.k)
-        moves.tree.value[node] = count.rate
+        moves.tree.value[node] = None if count.low_trust else count.rate
 
 
 class JudgeValue(Value):

@@ -1,4 +1,4 @@
-"""Are two answers equal? In mathematics by math-verify, which this module alone imports; else as text.
+"""Are two answers equal? As words where they are words, else in mathematics by math-verify, which this module alone imports.
 
 Runs inside a worker: sympy can take for ever on a tower of powers, so nothing here is called where it cannot be killed.
 """
@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from pairwright.engines.verification.answers import NUMBER, balanced, boxed, tidy
+from pairwright.engines.verification.words import NAMED, chosen, measured, same_words
 
 Verdict = tuple[str, str | None]  # outcome, and why if it is `unparsed`
 
@@ -20,39 +21,9 @@ _MIXED = re.compile(r"(?<![\w.])(\d+) (\d+) ?/ ?(\d+)(?![\w.])")
 _SCIENTIFIC = re.compile(r"(?<![\w\\])(\d+(?:\.\d+)?)[eE]([+-]?\d+)(?!\w)")
 _ALL_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\{([^{}]*\d[^{}]*)\}")
 _PRICE = re.compile(r"(-?) ?\\?[$€£] ?(?=[\d.])([^$]*)")
-_MEASURED = re.compile(rf"({NUMBER}) ?[A-Za-z][A-Za-z',/ -]+")
-_NOT_UNITS = frozenset(
-    [
-        "pi",
-        "sin",
-        "cos",
-        "tan",
-        "log",
-        "ln",
-        "exp",
-        "sqrt",
-        "root",
-        "times",
-        "plus",
-        "minus",
-        "over",
-        "to",
-        "and",
-        "or",
-        "squared",
-        "cubed",
-        "hundred",
-        "thousand",
-        "million",
-        "billion",
-        "dozen",
-        "percent",
-        "mod",
-        "choose",
-        "base",
-        "in",
-    ]
-)
+_NUMBER = re.compile(NUMBER)
+_NAMES = re.compile(rf"(?<![\\A-Za-z])({'|'.join(NAMED)})(?![A-Za-z]) ?")
+_WRAPPING = re.compile(r"\\(?:text|math|mbox|operator)")
 
 
 def bare(reference: str) -> str:
@@ -67,7 +38,7 @@ def fold(text: str) -> str:
 
 def plain(answer: str) -> str:
     """`answer` in a form that math-verify reads as it is meant: left alone, 0.9.0 takes `1 234` for 235, `3 1/2` for 2, `10**3`
-    for 10, `5\\,000` for 0, `1e5` for 5e and the marbles of `5 marbles` for variables."""
+    for 10, `5\\,000` for 0, `1e5` for 5e, and for variables the marbles of `5 marbles` and the letters of `sin 2`."""
     answer = answer.replace("**", "^").replace("\u2212", "-").replace("\u2013", "-")
     if whole := _ALL_TEXT.fullmatch(answer):
         answer = whole.group(1)
@@ -76,17 +47,27 @@ def plain(answer: str) -> str:
     answer = _GROUPED.sub(lambda m: _SEPARATORS.sub("", m.group()), answer)
     answer = _MIXED.sub(r"\1\\frac{\2}{\3}", answer)
     answer = _SCIENTIFIC.sub(r"\1 \\cdot 10^{\2}", answer)
-    measured = _MEASURED.fullmatch(answer)
-    if measured and not _NOT_UNITS & set(re.findall("[a-z]+", answer.lower())):
-        answer = measured.group(1)
-    return answer.strip()
+    found = measured(answer)
+    if found and not found.product and _NUMBER.fullmatch(found.quantity) and len(answer.removeprefix(found.quantity).strip()) > 1:
+        answer = found.quantity  # a single letter may be a variable
+    return (answer if _WRAPPING.search(answer) else _NAMES.sub(r"\\\1 ", answer)).strip()
 
 
 def same_mathematics(reference: str, answer: str) -> Verdict:
-    """Is `answer` mathematically equal to `reference`? Not symmetric: the reference's form decides what is compared."""
+    """Is `answer` equal to `reference`, as words if one of them is to be read so (see `same_words`), else mathematically? Two
+    measures are equal only if their units are. Not symmetric: the reference's form decides what is compared."""
     from math_verify import verify
 
-    gold = _parsed(bare(reference))
+    reference = bare(reference)
+    answer = chosen(reference, answer)
+    if (same := same_words(reference, answer)) is not None:
+        return "right" if same else "wrong", None
+    one, other = measured(reference), measured(answer)
+    if one and other:
+        if one.unit != other.unit:
+            return "wrong", None
+        reference, answer = one.quantity, other.quantity
+    gold = _parsed(reference)
     if gold is None:
         return "unparsed", "reference_unparsed"
     target = _parsed(answer)

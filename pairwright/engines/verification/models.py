@@ -22,7 +22,7 @@ from pairwright.engines.verification.pool import WorkerPool
 from pairwright.errors import PairwrightError
 from pairwright.ids import digest
 
-VERSION = 1  # of how answers are found and made comparable; part of every fingerprint
+VERSION = 2  # of how answers are found and made comparable; part of every fingerprint
 
 
 class Verifier(ModelConfig):
@@ -60,7 +60,8 @@ class PooledVerifier(Verifier):
 
 class MathVerifier(PooledVerifier):
     """Mathematical equality by math-verify: 1/2, 0.5 and \\frac12 are equal, 50 % equals both 50 and 0.5, `x = 5` equals 5.
-    Decimal numbers are compared to six digits, so that 0.333333 is 1/3 and 0.333 is not."""
+    Decimal numbers are compared to six digits, so that 0.333333 is 1/3 and 0.333 is not. Words, dates and times are compared as
+    text, and where both answers have a unit, the units must be the same: 5 m equals 5 and 5 meters, but not 5 cm."""
 
     engine: Literal["math_verify"] = "math_verify"
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pairwright.annotators.steps.judge import Judgement
 
-DISAGREES, NOT_JUDGED = "consensus_disagrees", "not_judged"
+DISAGREES, NOT_JUDGED, UNCONFIRMED = "consensus_disagrees", "not_judged", "not_confirmed_by_judge"
 KEPT = ("both_none", "same_error")
 DISAGREEING = ("judge_earlier", "judge_later", "only_judge", "only_mc")
 
@@ -54,6 +54,19 @@ def agreed(solutions: Iterable[S], judgements: Mapping[str, Judgement]) -> tuple
         else:
             refuted[solution.solution_id] = DISAGREES if kind in DISAGREEING else kind
     return kept, refuted
+
+
+def confirmed(pairs: Iterable[Mapping[str, Any]], kept: Iterable[Judged]) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
+    """The step pairs whose rejected step is the first wrong one of a solution that consensus kept, and the others' ids with
+    not_confirmed_by_judge. A kept solution without a wrong step speaks against a pair that rejects one of its steps."""
+    errors = {"".join(s.steps[: s.first_error + 1]) for s in kept if s.first_error is not None}
+    found, unconfirmed = list[Mapping[str, Any]](), dict[str, str]()
+    for pair in pairs:
+        if pair["prefix"] + pair["rejected"] in errors:
+            found.append(pair)
+        else:
+            unconfirmed[pair["pair_id"]] = UNCONFIRMED
+    return found, unconfirmed
 
 
 def compared(first_error: int | None, judgement: Judgement | None) -> str:

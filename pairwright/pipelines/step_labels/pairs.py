@@ -1,7 +1,7 @@
 """Step pairs: two next steps after one prefix, one of which leads on. Plain text and ids; no terminator anywhere.
 
-`counts`, ours, for OmegaPRM and Monte Carlo: chosen is the sibling with the highest MC, rejected one with MC = 0 through which no
-solution ended right.
+`counts`, ours, for OmegaPRM and Monte Carlo: chosen is the sibling with the highest MC, if it is good by the labels' threshold,
+rejected one with MC = 0 through which no solution ended right.
 
 `values`, our reading of SVPO (arXiv 2406.10858) and no reproduction: its method section, pair rule and margin were not found, so
 every number is a setting. Chosen is the child with the highest Q of a PUCT search (AlphaMath's), rejected the lowest, if Q+ > 0
@@ -11,7 +11,8 @@ A low Q often only says that later steps went wrong: in trees of the simulated s
 steps that `values` rejects after puct, and 17 of 24 after rest_mcts, hold no error; by `counts`, in the same trees, 0 of 40 and 1
 of 83. So counts come first where there are any.
 
-A step enters a pair only if it is exactly one step, says something, carries no reason, and was not rolled out from in vain.
+A step enters a pair only if it is exactly one step, says something, carries no reason, and was not rolled out from in vain. There
+is no pair after a prefix that is lost by its own rollouts or goes on from one that is: both steps would be wrong.
 """
 
 from __future__ import annotations
@@ -69,11 +70,12 @@ class Couple(NamedTuple):
         return self.chosen.score - self.rejected.score
 
 
-def step_pairs(log: StepLog, rule: PairRule) -> list[dict[str, Any]]:
+def step_pairs(log: StepLog, rule: PairRule, threshold: int = 0) -> list[dict[str, Any]]:
     """The pairs of one question as rows of `step_preference`, without its `messages`, early ones first. Scores are MC or Q, and
-    n_chosen and n_rejected the rollouts or visits behind them (0: a step that ends the solution, by its verdict)."""
+    n_chosen and n_rejected the rollouts or visits behind them (0: a step that ends the solution, by its verdict). `threshold`: a
+    prefix is good if more of its rollouts were right, as for labels."""
     by = rule.rule if rule.rule != "auto" else "counts" if any(n.n for n in log.nodes.values() if n is not log.root) else "values"
-    found = [couple for node in log.nodes.values() for couple in _after(log, node, rule, by)]
+    found = [couple for node in log.nodes.values() for couple in _after(log, node, rule, by, threshold)]
     kept = sorted(_balanced(found, rule.per_question), key=lambda c: (c.depth, c.chosen.node.node_id, c.rejected.node.node_id))
     return [_row(log, couple) for couple in kept]
 
@@ -84,19 +86,22 @@ def smoothing(n_chosen: int, n_rejected: int) -> float:
     return min(1 - 1 / (1 + n_rejected / max(1, n_chosen)), 0.5)
 
 
-def _after(log: StepLog, parent: Node, rule: PairRule, by: str) -> Iterator[Couple]:
+def _after(log: StepLog, parent: Node, rule: PairRule, by: str, threshold: int) -> Iterator[Couple]:
     """The pairs after one prefix."""
+    if any(node.estimate is not None and node.correct <= threshold for node in log.path(parent)):
+        return
     children = [c for c in log.children[parent.node_id] if _usable(c)]
     if by == "counts":
         ranked = [Candidate(c, mc, c.n) for c in children if (mc := _mc(c)) is not None]
     else:
         ranked = [Candidate(c, c.q, c.visits) for c in children if c.q is not None and c.visits >= rule.min_visits]
     ranked.sort(key=lambda c: (-c.score, -c.n, c.node.node_id))
-    if len(ranked) < 2 or (by == "values" and not (ranked[0].score > 0.5 and ranked[0].node.node_id in log.right)):
+    chosen = next((c for c in ranked if by == "values" or not c.n or c.node.correct > threshold), None)
+    if chosen is None or (by == "values" and not (chosen.score > 0.5 and chosen.node.node_id in log.right)):
         return
-    chosen, depth = ranked[0], sum(len(node.cuts) for node in log.path(parent))
+    depth = sum(len(node.cuts) for node in log.path(parent))
     gap = GAP[by] if rule.min_gap is None else rule.min_gap
-    worst_first = sorted(ranked[1:], key=lambda c: (c.score, -c.n, c.node.node_id))
+    worst_first = sorted((c for c in ranked if c is not chosen), key=lambda c: (c.score, -c.n, c.node.node_id))
     made = [Couple(chosen, c, depth) for c in worst_first if _bad(log, c, parent, by) and _words(c.node) != _words(chosen.node)]
     yield from [couple for couple in made if couple.margin >= gap - ROUNDING][: rule.per_node]
 

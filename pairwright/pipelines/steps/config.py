@@ -40,6 +40,12 @@ class StepsConfig(SearchSettings):
                 f"`steps.search: {self.search.use}` makes one step at a time, and `segment.by: pieces` can only cut what is "
                 "finished: use delimiter, tags or tokens"
             )
+        repeated = self.search.repeats()
+        if repeated is not None and self.sampling.temperature == 0:
+            raise PairwrightError(
+                f"`steps.sampling.temperature: 0` makes all {repeated[1]} of `steps.search.{repeated[0]}` the same completion, "
+                f"which would be counted as many: raise the temperature or set `{repeated[0]}` to 1"
+            )
         if mismatch := self.labels.mismatch(self.search.use):
             raise PairwrightError(mismatch)
         prover = self.labels.prover

@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairwright.annotators.steps.search import SET_ASIDE
 from pairwright.engines.requests import with_system
 from pairwright.pipelines.prompts.rows import Prompt
-from pairwright.pipelines.step_labels.consensus import agreed
+from pairwright.pipelines.step_labels.consensus import agreed, confirmed
 from pairwright.pipelines.step_labels.hnc import compressed
 from pairwright.pipelines.step_labels.log import StepLog
 from pairwright.pipelines.step_labels.pairs import step_pairs
@@ -21,7 +22,7 @@ from pairwright.pipelines.steps.config import StepsConfig
 from pairwright.pipelines.steps.search import logs, read_judgements
 from pairwright.storage.schemas import STEP_PREFERENCE, STEPWISE
 
-VERSION = 1  # raise it when the same trees and settings would be cut into other labels
+VERSION = 2  # raise it when the same trees and settings would be cut into other labels
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class StoredSteps:
 @dataclass
 class StepCut:
     """What came of every question and every solution. `set_aside`: question -> why it has no solution; `labelled`: solutions with
-    a label; `dropped`: solution -> why it carries none; `refuted`: solution -> why the judge's word removed it."""
+    a label; `dropped`: solution -> why it carries none; `refuted`: solution -> why the judge's word removed it; `unconfirmed`:
+    step pair -> the same."""
 
     stepwise: pa.Table = field(default_factory=STEPWISE.empty_table)
     pairs: pa.Table = field(default_factory=STEP_PREFERENCE.empty_table)
@@ -46,6 +48,7 @@ class StepCut:
     set_aside: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     refuted: dict[str, str] = field(default_factory=dict)
+    unconfirmed: dict[str, str] = field(default_factory=dict)
     labelled: set[str] = field(default_factory=set)
     judged: bool = False
     kept: int = 0  # labelled and not refuted; `stepwise` has views of some of them besides (HNC)
@@ -56,26 +59,29 @@ class StepCut:
 
 
 def cut_steps(stored: StoredSteps, config: StepsConfig) -> StepCut:
-    """Label every solution that can be labelled, drop those the judge does not confirm, and pair sibling steps."""
+    """Label every solution that can be labelled and pair sibling steps; of both, drop what the judge does not confirm."""
     made, judgements = StepCut(judged=config.judge is not None), read_judgements(stored.judgements)
     rows, pairs = list[Mapping[str, Any]](), list[Mapping[str, Any]]()
     for log in logs(stored.searches, stored.prompts):
         made.questions += 1
         solutions, dropped = labelled(log, config.labels, filtered=config.judge is not None)
-        if not solutions and not dropped:
+        if log.root.reason in SET_ASIDE or not (solutions or dropped):
             made.set_aside[log.prompt_id] = log.root.reason or "no_solution"
             continue
         made.searched += 1
         made.solutions += len(solutions) + len(dropped)
         made.dropped |= dropped
         made.labelled |= {s.solution_id for s in solutions}
+        paired: list[Mapping[str, Any]] = [*step_pairs(log, config.labels.pairs, config.labels.threshold)]
         if config.judge is not None:
             solutions, refuted = agreed(solutions, judgements)
+            paired, unconfirmed = confirmed(paired, solutions)
             made.refuted |= refuted
+            made.unconfirmed |= unconfirmed
         prompt = stored.prompts[log.prompt_id]
         made.kept += len(solutions)
         rows += [_row(s, log, prompt, config) for s in [*solutions, *compressed(log, solutions, config.labels)]]
-        pairs += [{**pair, **_about(log, prompt, config)} for pair in step_pairs(log, config.labels.pairs)]
+        pairs += [{**pair, **_about(log, prompt, config)} for pair in paired]
     made.stepwise = pa.Table.from_pylist(rows, schema=STEPWISE)
     made.pairs = pa.Table.from_pylist(pairs, schema=STEP_PREFERENCE)
     return made

@@ -19,7 +19,7 @@ from pairwright.pipelines.step_labels.stepwise import Labelled
 from pairwright.pipelines.steps.config import SEARCHED, StepsConfig
 from pairwright.storage.parquet import read_table
 
-VERSION = 1
+VERSION = 2  # raise it when every search would grow other trees
 METHOD = "first_error"
 NAME = "consensus"
 Rows = Generator[Sequence[Request], Sequence[Result], list[dict[str, Any]]]
@@ -49,10 +49,14 @@ def about_judge(config: StepsConfig, search: str, models: Mapping[str, str]) -> 
     }
 
 
+def question(prompt: Prompt) -> Question:
+    """What a prompt's tree is about; by its id the tree is found again."""
+    return Question(prompt.prompt_id, prompt.messages, prompt.reference)
+
+
 def search_question(prompt: Prompt, config: StepsConfig, label: str) -> Rows:
     """The rows of one question's tree; at least its root."""
-    question = Question(prompt.prompt_id, prompt.messages, prompt.reference)
-    tree = yield from grow(question, config, config.method())
+    tree = yield from grow(question(prompt), config, config.method())
     return list(tree.rows(config.search.use, label, config.completer))
 
 
@@ -86,11 +90,10 @@ def judge_solution(prompt: Prompt, solution: Labelled, config: StepsConfig, fing
 
 
 def logs(files: Iterable[Path], prompts: Mapping[str, Prompt]) -> Iterator[StepLog]:
-    """The trees of `prompts`, one file at a time; a file holds whole trees."""
+    """The trees of `prompts`, one file at a time; a file holds whole trees. One that was grown for another reference is stale."""
+    wanted = {question(prompt).id for prompt in prompts.values()}
     for path in files:
-        for log in read_logs(read_table(path).to_pylist()):
-            if log.prompt_id in prompts:
-                yield log
+        yield from read_logs(row for row in read_table(path).to_pylist() if row["question_id"] in wanted)
 
 
 def read_judgements(files: Iterable[Path]) -> dict[str, judging.Judgement]:

@@ -94,6 +94,14 @@ def scores_of(row: Row) -> list[float | None]:
     return [score if score is not None and math.isfinite(score) else None for score in scores]
 
 
+def shares_of(row: Row) -> list[float | None]:
+    """The share of right rollouts, `correct` of `n`, from after each completion; None where there were none."""
+    steps, n, correct = len(row["completions"]), list(row["n"]), list(row["correct"])
+    if not steps == len(n) == len(correct):
+        raise Refused("wrong_count", f"{len(n)} and {len(correct)} counts for {steps} steps")
+    return [right / of if of else None for right, of in zip(correct, n, strict=True)]
+
+
 def refuse_tag(tag: str, texts: Iterable[str]) -> None:
     """Raise Refused if one of `texts` holds the tag by which the format finds its labels."""
     if any(tag in text for text in texts):

@@ -1,7 +1,7 @@
 """openr's flat records: prefixes of a solution, each with the share of right rollouts from it.
 
-A prefix that was never rolled out from has no score and is not listed, so that what lies between two listed ones is read back as
-one step. Texts are carried as they are, whitespace included.
+The share comes from the counts, whatever view the scores are. A prefix whose label rests on no rollouts is not listed, so that
+what lies between two listed ones is read back as one step. Texts are carried as they are, whitespace included.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
-from pairwright.storage.exports.base import Format, Record, Refused, Row, ids, scores_of, steps_of
+from pairwright.storage.exports.base import Format, Record, Refused, Row, ids, shares_of, steps_of
 
 
 class Openr(Format):
     """{question_id, question, final_answer, reasoning_steps: [{solution_prefix, mc_value}]}; `final_answer` is the reference."""
 
     name = "openr"
-    columns = ("prompt", "completions", "scores", "reference", "prompt_id", "solution_id")
+    columns = ("prompt", "completions", "n", "correct", "reference", "prompt_id", "solution_id")
 
     def write(self, row: Row) -> Record:
         return {
@@ -42,14 +42,10 @@ class Openr(Format):
 
 def _prefixes(row: Row) -> list[tuple[str, float]]:
     steps_of(row["completions"])
-    pairs = zip(accumulate(row["completions"]), scores_of(row), strict=True)
-    found = [(text, score) for text, score in pairs if score is not None]
+    pairs = zip(accumulate(row["completions"]), shares_of(row), strict=True)
+    found = [(text, share) for text, share in pairs if share is not None]
     if not found:
-        raise Refused("score_missing", "no step has a score")
-    if not all(0 <= score <= 1 for _, score in found):
-        raise Refused(
-            "score_no_share", "a score is not between 0 and 1, so no share of rollouts: build with `steps.labels.scores: soft`"
-        )
+        raise Refused("no_counts", "no step was rolled out from")
     return found
 
 

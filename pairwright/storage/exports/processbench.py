@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pairwright.storage.exports.base import Format, Record, Refused, Row, bare, steps_of
+from pairwright.storage.exports.base import Format, Record, Refused, Row, bare, ids, steps_of
 
 
 class ProcessBench(Format):
-    """{id, generator, problem, steps, final_answer_correct, label}. `id` is the solution's.
+    """{id, generator, problem, steps, final_answer_correct, label}. `id` is the solution's with the number of steps, for there
+    may be a coarser view of the same solution (HNC).
 
     `read` gives `completions` up to and with the first error, as a truncated row has them; what follows is `tail`.
     """
@@ -21,14 +22,15 @@ class ProcessBench(Format):
             raise Refused("no_verdict", "the final answer was not compared")
         if row["first_error"] is not None and not 0 <= row["first_error"] < len(row["completions"]):
             raise Refused("wrong_count", f"the first error is step {row['first_error']} of {len(row['completions'])}")
+        steps = steps_of([*row["completions"], *row["tail"]])
         return {
-            "id": row["solution_id"],
+            "id": f"{row['solution_id']}-{len(steps)}",
             "generator": row["model"],
             "problem": row["prompt"],
-            "steps": steps_of([*row["completions"], *row["tail"]]),
+            "steps": steps,
             "final_answer_correct": row["verdict"] == "right",
             "label": -1 if row["first_error"] is None else row["first_error"],
-            "prompt_id": row["prompt_id"],
+            **ids(row),
         }
 
     def read(self, record: Record) -> dict[str, Any]:
@@ -37,7 +39,7 @@ class ProcessBench(Format):
             "verdict": "right" if record["final_answer_correct"] else "wrong",
             "model": record["generator"],
             "prompt_id": record.get("prompt_id"),
-            "solution_id": record["id"],
+            "solution_id": record.get("solution_id", record["id"]),
         }
 
     def carried(self, row: Row) -> dict[str, Any]:

@@ -1,8 +1,3 @@
 """How busy the machine is must not decide a test."""
 
 from __future__ import annotations
-
-from hypothesis import settings
-
-settings.register_profile("house", deadline=None)
-settings.load_profile("house")

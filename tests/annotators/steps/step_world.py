@@ -148,18 +148,19 @@ def verdict(text: str, cut: bool = False) -> Verified:
 
 
 def chances(seed: int, words: int = 3, ends: float = 0.3, right: float = 0.5) -> Callable[[str, int, Generate], str]:
-    """A world drawn from a seed: a few possible next steps after every text, some of which end the solution."""
+    """A world drawn from a seed: a few possible next steps after every text, or an end, which may say nothing."""
 
     def says(text: str, i: int, request: Generate) -> str:
         draw = i if request.sampling.temperature else "greedy"
         rng = random.Random(seed_of("world", seed, text, request.seed if request.sampling.temperature else 0, draw))
         rest = ""
         while True:
-            step = rng.randrange(words)
-            rest += f"{'- ' if rng.random() < 0.2 else ''}s{step}\n\n"
-            if rng.random() < ends:
-                return rest + rng.choice(["", "so ", "so\n\n"]) + ("=right" if rng.random() < right else "=wrong")
+            if (text or rest) and rng.random() < ends:
+                answered = "=" in text[-9:] and rng.random() < 0.5
+                answer = "=right" if rng.random() < right else "=wrong"
+                return rest if answered else rest + rng.choice(["", "so ", "so\n\n"]) + answer + rng.choice(["", "", "\n\n"])
             if rng.random() < 0.05 or len(rest) > 200:
                 return rest
+            rest += f"{'- ' if rng.random() < 0.2 else ''}s{rng.randrange(words)}\n\n"
 
     return says

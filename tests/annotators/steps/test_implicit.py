@@ -115,10 +115,10 @@ class TestSearch:
         assert tree.reason[leaf] == "no_answer" and tree.value[leaf] is not None
         assert not any(r.continuation.finished for r in world.of(Score))
 
-    def test_a_solution_that_says_nothing_is_left_alone(self):
+    def test_a_solution_that_says_nothing_is_not_scored(self):
         world = StepWorld(lambda text, i, request: "")
         tree = world.grow(implicit())
-        assert len(tree) == 1 and not world.of(Score) and not tree.terminal[ROOT]
+        assert (len(tree), tree.reason[1]) == (2, "empty_step") and not world.of(Score) and not tree.terminal[ROOT]
 
     def test_models_that_read_other_tokens_give_a_reason_and_no_value(self):
         class Other(StepWorld):

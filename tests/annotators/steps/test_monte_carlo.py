@@ -8,14 +8,19 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pairwright.annotators.steps.base import Rollout
 from pairwright.annotators.steps.monte_carlo import MonteCarlo, MonteCarloConfig, grow_given
 from pairwright.annotators.steps.search import grow
-from pairwright.annotators.steps.tree import ROOT, Tree
+from pairwright.annotators.steps.segment import Cut
+from pairwright.annotators.steps.tree import ROOT, Piece, Tree
+from pairwright.engines.requests import Generate
 from tests.annotators.steps.oracle_world import (
     World,
     certain,
+    ids_of,
     leaf_of,
     located,
+    moves_with_roots,
     piece,
     question,
     settings,
@@ -23,6 +28,8 @@ from tests.annotators.steps.oracle_world import (
     truth,
     wrong_leaves,
 )
+from tests.annotators.steps.step_world import StepWorld
+from tests.annotators.steps.step_world import settings as step_settings
 
 SCHEDULES = ("all", "until_first_error", "bisect")
 schedules = pytest.mark.parametrize("schedule", SCHEDULES)
@@ -30,6 +37,14 @@ schedules = pytest.mark.parametrize("schedule", SCHEDULES)
 
 def monte_carlo(**config: object) -> MonteCarlo:
     return MonteCarlo(MonteCarloConfig.model_validate(config))
+
+
+def steps(said: str) -> Piece:
+    """Words in steps of several; `|` ends a step."""
+    cuts, whole = list[Cut](), piece(said.replace("|", " "))
+    for n in (part.count(" ") + 1 for part in said.split("|")):
+        cuts.append(whole.cuts[(cuts[-1].token if cuts else 0) + n - 1])
+    return Piece(whole.ids, whole.text, tuple(cuts))
 
 
 def given_tree(world: World, said: str, budget: int = 10_000, **config: object) -> Tree:
@@ -85,7 +100,7 @@ def test_wrong_and_right_root_rollouts_are_labelled_in_turn_and_each_text_once()
     world = World(roots=roots)
     tree = world.run(grow(question(), settings(roots=8), monte_carlo(k=1, solutions=4)))
     ends = [tree.text(n).replace("\n\n", " ") for n in range(len(tree)) if tree.terminal[n]]
-    assert ends == ["b1 =wrong", "r1 =right", "b2 =wrong", "r2 =right"]
+    assert ends == ["b1 =wrong", "r1 =right", "b2 =wrong", "r2 =right", "u =none"]
     assert (tree.count(ROOT, "policy").n, tree.count(ROOT, "policy").correct) == (8, 4)
 
 
@@ -96,6 +111,30 @@ def test_a_solution_that_cannot_be_compared_is_recorded_with_its_reason_and_not_
     leaf = leaf_of(tree, "u1 u2 u3 =none")
     assert (tree.verdict[leaf], tree.reason[leaf], tree.parent[leaf]) == ("unparsed", "no_answer", ROOT)
     assert not any(prefix and prefix[0][0] == "u" for prefix in world.prefixes)
+
+
+@schedules
+def test_a_solution_that_was_cut_is_never_labelled_whatever_answer_it_holds(schedule):
+    def says(text: str, i: int, request: Generate) -> str:
+        said = ["one boxed =wrong\n\nand so on and on", "one\n\n=right"]
+        return next((w[len(text) :] for w in said if text and w.startswith(text)), "=right") if text else said[i % 2]
+
+    tree = StepWorld(says).grow(monte_carlo(schedule=schedule, k=2), step_settings(max_tokens=5))
+    leaf = tree.finish.index("length")
+    assert (tree.verdict[leaf], tree.reason[leaf], tree.parent[leaf]) == ("wrong", "cut", ROOT)
+    assert tree.count(ROOT, "policy").unparsed == 0
+
+
+def test_where_another_solutions_step_ends_within_one_of_a_solution_that_prefix_is_estimated_for_both():
+    roots = [Rollout(steps("s1 s2 s3|s4 s5 =wrong"), "stop", "wrong", None, None, None)]
+    roots += [Rollout(steps("s1|s2 s3 s4|x =right"), "stop", "right", None, None, None)]
+    for schedule in ("all", "until_first_error"):
+        moves, world = moves_with_roots(roots), World(lambda prefix, role, i: "=wrong" if len(prefix) > 2 else "=right")
+        world.run(monte_carlo(k=2, schedule=schedule).run(moves, roots))
+        path = moves.tree.path(leaf_of(moves.tree, "s1 s2 s3 s4 s5 =wrong"))
+        assert [moves.tree.prefix(n) for n in path[1:-1]] == [ids_of(w.split()) for w in ("s1", "s1 s2 s3", "s1 s2 s3 s4")]
+        assert [moves.tree.count(n, "policy").rate for n in path[1:3]] == [1.0, 0.0]
+        assert [len(moves.tree.piece[n].cuts) for n in path[1:]] == [1] * 4
 
 
 @schedules

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pairwright.annotators.steps.base import Budget, QuestionFilter, RolloutSampling, SearchSettings, Stopped, guarded, together
 from pairwright.annotators.steps.implicit import Implicit
@@ -74,6 +75,25 @@ class TestEstimate:
         found = world.run(moves.estimate(ROOT, 2))
         assert [(r.finish, r.verdict, r.reason) for r in found] == [("length", "unparsed", "cut"), ("length", "right", None)]
         assert [r.cut for r in world.of(Verify)] == [True, True]
+
+    def test_where_the_length_limit_leaves_no_room_every_rollout_is_cut_and_nobody_is_asked(self):
+        moves, world = begun(max_tokens=2), said("=right")
+        node = moves.tree.add(ROOT, moves.piece_of(world._made("a b ", ids_of("a b "), "length")))
+        found = world.run(moves.estimate(node, 3))
+        count = moves.tree.count(node, "policy")
+        assert [(r.verdict, r.reason) for r in found] == [("unparsed", "cut")] * 3
+        assert (count.n, count.unparsed, count.low_trust, world.seen, moves.spent["rollouts"]) == (3, 3, True, [], 0)
+
+    def test_a_failure_of_the_verifier_is_counted_apart_from_an_answer_it_cannot_read(self):
+        class Crashing(StepWorld):
+            def answer(self, request):
+                crash = isinstance(request, Verify) and "=right" in request.text
+                return Verified("unparsed", None, "time_out") if crash else super().answer(request)
+
+        moves = begun()
+        Crashing(lambda text, i, request: ["=right", "=wrong", "mumble", *["=wrong"] * 7][i]).run(moves.estimate(ROOT, 10))
+        count = moves.tree.count(ROOT, "policy")
+        assert (count.correct, count.unparsed, count.failed, count.low_trust) == (0, 2, 1, True)
 
     def test_another_role_has_counts_of_its_own(self):
         moves, world = begun(), said("=right")
@@ -215,23 +235,57 @@ class TestExpand:
         (leaf,) = world.run(moves.expand(child, 1))
         assert (moves.tree.text(leaf), moves.tree.terminal[leaf], moves.tree.finish[leaf]) == ("a b\n\nc d ", True, "length")
 
-    def test_an_end_that_says_nothing_more_is_a_node_with_the_verdict_and_a_reason(self):
+    def test_an_end_that_says_nothing_more_is_that_of_the_step_before(self):
         moves, world = begun(), along("so =right\n\n")
         (child,) = world.run(moves.expand(ROOT, 1))
-        (leaf,) = world.run(moves.expand(child, 1))
+        assert not moves.tree.terminal[child]
+        assert world.run(moves.expand(child, 1)) == []
         tree = moves.tree
-        assert (tree.piece[leaf].ids, tree.text(leaf)) == ((END,), "so =right\n\n")
-        assert (tree.terminal[leaf], tree.verdict[leaf], tree.reason[leaf]) == (True, "right", "empty_step")
-        assert not tree.terminal[child]
+        assert (tree.terminal[child], tree.verdict[child], tree.finish[child], tree.reason[child]) == (
+            True,
+            "right",
+            "stop",
+            None,
+        )
+        assert world.of(Verify)[0].text == "so =right\n\n" and len(tree) == 2
+
+    def test_a_blank_end_is_no_step_either_and_what_else_was_sampled_is_kept(self):
+        moves = begun()
+        world = StepWorld(lambda text, i, request: [" \n", "or =wrong"][i] if text else "so =right\n\n")
+        (child,) = world.run(moves.expand(ROOT, 1))
+        (other,) = world.run(moves.expand(child, 2))
+        tree = moves.tree
+        assert [(tree.terminal[n], tree.verdict[n]) for n in (child, other)] == [(True, "right"), (True, "wrong")]
+        assert tree.path(other) == [ROOT, child, other]
+
+    def test_a_solution_that_says_nothing_at_all_is_a_node_with_that_reason(self):
+        moves, world = begun(), said("")
+        (leaf,) = world.run(moves.expand(ROOT, 1))
+        tree = moves.tree
+        assert (tree.piece[leaf].ids, tree.verdict[leaf], tree.reason[leaf]) == ((END,), "unparsed", "empty_step")
+        assert not tree.terminal[ROOT]
+
+    def test_a_step_that_reaches_the_length_limit_with_its_delimiter_is_cut_and_not_gone_on_from(self):
+        moves, world = begun(max_tokens=3), along("a boxed =right\n\nb c d")
+        (child,) = world.run(moves.expand(ROOT, 1))
+        tree = moves.tree
+        assert tree.prefix(child) == ids_of("a boxed =right\n\n")
+        assert (tree.terminal[child], tree.finish[child], tree.verdict[child], tree.reason[child]) == (
+            True,
+            "length",
+            "right",
+            "cut",
+        )
+        asked = len(world.of(Generate))
+        assert world.run(moves.expand(child, 1)) == [] and len(world.of(Generate)) == asked
 
     def test_steps_of_n_tokens_need_no_stop_string(self):
         moves, world = begun(segment=Tokens(n=2, min_step_tokens=1)), along("a b c =right")
         (child,) = world.run(moves.expand(ROOT, 1))
-        (inner,) = world.run(moves.expand(child, 1))
-        (leaf,) = world.run(moves.expand(inner, 1))
-        assert [moves.tree.text(n) for n in (child, inner)] == ["a b ", "a b c =right"]
-        assert [moves.tree.terminal[n] for n in (child, inner, leaf)] == [False, False, True]
-        assert moves.tree.reason[leaf] == "empty_step"
+        (leaf,) = world.run(moves.expand(child, 1))
+        assert [moves.tree.text(n) for n in (child, leaf)] == ["a b ", "a b c =right"]
+        assert not moves.tree.terminal[leaf] and world.run(moves.expand(leaf, 1)) == []
+        assert [moves.tree.terminal[n] for n in (child, leaf)] == [False, True] and moves.tree.reason[leaf] is None
 
     def test_nothing_is_left_half_done_when_verification_fails(self):
         world = said("=right", "a\n\n")
@@ -261,7 +315,7 @@ class TestBudget:
         world.run(moves.estimate(ROOT, 1))
         assert world.run(guarded(moves.estimate(ROOT, 1))).reason == "budget_seconds"
 
-    def test_verification_is_on_the_bill_too(self):
+    def test_verification_is_on_the_bill_of_the_node_and_not_of_the_budget(self):
         class Slow(StepWorld):
             def answer(self, request):
                 slow = isinstance(request, Verify)
@@ -269,7 +323,17 @@ class TestBudget:
 
         moves = begun()
         Slow(lambda text, i, request: "=right").run(moves.estimate(ROOT, 3))
-        assert moves.seconds == moves.tree.seconds[ROOT] == 6.5
+        assert (moves.seconds, moves.tree.seconds[ROOT]) == (0.5, 6.5)
+
+    def test_a_request_that_failed_costs_nothing_so_that_a_resumed_search_stops_where_the_first_one_did(self):
+        bills = []
+        for failing in (False, True):
+            world = said("a\n\n=right")
+            world.fails = lambda n, request, failing=failing: failing and n in (1, 2)
+            moves = begun(errors=3)
+            world.run(moves.estimate(ROOT, 2))
+            bills.append((moves.spent["tokens"], moves.seconds, moves.tree.tokens[ROOT], moves.tree.seconds[ROOT]))
+        assert bills[0] == bills[1]
 
     def test_a_request_that_failed_is_asked_again(self):
         world = said("a\n\n=right")
@@ -357,11 +421,19 @@ def test_a_system_turn_is_put_before_questions_that_have_none():
     assert begun().prompt == question().prompt
 
 
-def test_a_prefix_at_the_limit_still_leaves_a_token():
-    sampling = RolloutSampling(max_tokens=10).left(12)
+def test_a_prefix_at_the_limit_leaves_nothing_to_ask_for():
+    with pytest.raises(ValueError, match="leaves no room"):
+        RolloutSampling(max_tokens=10).left(10)
+    sampling = RolloutSampling(max_tokens=10).left(9)
     assert (sampling.max_tokens, sampling.stop, sampling.keep_stop) == (1, (), False)
     step = RolloutSampling(max_tokens=10, temperature=0.3).left(2, 5, (NEW,))
     assert (step.max_tokens, step.stop, step.keep_stop, step.temperature) == (5, (NEW,), True, 0.3)
+
+
+def test_many_greedy_rollouts_of_one_question_are_refused_for_they_are_one():
+    with pytest.raises(ValidationError, match="the same solution"):
+        settings(roots=2, sampling=RolloutSampling(temperature=0))
+    assert settings(roots=1, sampling=RolloutSampling(temperature=0)).questions.rollouts == 1
 
 
 def test_guarded_gives_back_what_stopped_a_part():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -11,10 +13,13 @@ from pairwright.annotators.steps.moves import Moves
 from pairwright.annotators.steps.omega_prm import OmegaConfig, OmegaPRM, Pool
 from pairwright.annotators.steps.search import grow
 from pairwright.annotators.steps.tree import ROOT, Piece
+from pairwright.pipelines.step_labels.config import LabelConfig
+from pairwright.pipelines.step_labels.log import read_logs
+from pairwright.pipelines.step_labels.pairs import PairRule, step_pairs
+from pairwright.pipelines.step_labels.stepwise import labelled
 from tests.annotators.steps.oracle_world import (
     World,
     certain,
-    ids_of,
     leaf_of,
     located,
     moves_with_roots,
@@ -26,6 +31,8 @@ from tests.annotators.steps.oracle_world import (
     wrong_leaves,
 )
 from tests.annotators.steps.oracle_world import settings as searching
+from tests.annotators.steps.step_world import StepWorld, chances
+from tests.annotators.steps.step_world import settings as step_settings
 
 ALONE = {"siblings": 0, "right_solutions": 0}
 LENGTHS = range(1, 65)
@@ -178,7 +185,43 @@ def test_a_rollout_that_cannot_be_compared_is_never_bisected():
     tree = world.run(grow(question(), searching(roots=3), omega(k=2)))
     assert tree.count(ROOT, "policy").unparsed == 1
     assert not any(prefix and prefix[0].startswith("u") for prefix in world.prefixes)
-    assert ids_of(["u1", "u2", "u3", "=none"]) not in [tree.prefix(n) for n in range(len(tree))]
+    leaf = leaf_of(tree, "u1 u2 u3 =none")
+    assert (tree.terminal[leaf], tree.verdict[leaf], tree.reason[leaf]) == (True, "unparsed", "no_answer")
+
+
+def test_a_rollout_that_was_cut_is_neither_searched_nor_kept_as_a_solution():
+    cut = [replace(rollout(said), finish="length") for said in ("c1 c2 =wrong", "c1 c2 =right")]
+    moves = moves_with_roots([*cut, rollout("b =wrong"), rollout("a =right")])
+    pool = Pool(OmegaConfig(), moves)
+    pool.push(ROOT, [*cut, rollout("b =wrong"), rollout("a =right")])
+    assert [r.piece.text for r in (*pool.wrong[ROOT], *pool.right[ROOT])] == ["b\n\n=wrong", "a\n\n=right"]
+
+
+def test_a_right_solution_goes_through_the_nodes_of_its_prefixes_and_says_of_them_what_they_say():
+    def rule(prefix: tuple[str, ...], role: str, i: int) -> str:
+        return "b =wrong" if prefix[:1] == ("shared",) else "fine =right"
+
+    world = World(rule, roots=["shared then =right", "shared b =wrong", "other =right"])
+    tree = world.run(grow(question(), searching(roots=3), omega(k=4, siblings=0)))
+    right, wrong = leaf_of(tree, "shared then =right"), leaf_of(tree, "shared b =wrong")
+    shared = leaf_of(tree, "shared")
+    assert shared in tree.path(right) and shared in tree.path(wrong)
+    assert located(tree, right) == located(tree, wrong) == (1, 1)
+    assert sum(tree.visits) == 1
+
+
+@given(st.integers(0, 10**6))
+def test_no_prefix_is_good_in_one_solution_and_bad_in_another_and_no_pair_rejects_a_step_of_a_right_one(seed):
+    world = StepWorld(chances(seed, words=3, ends=0.35, right=0.5))
+    tree = world.grow(omega(k=4, searches=6, right_solutions=2), step_settings(roots=8, rollouts=300))
+    (log,) = read_logs(list(tree.rows("omega_prm", "m", "policy")))
+    said, right = dict[str, bool](), list[str]()
+    for made in labelled(log, LabelConfig())[0]:
+        right += ["".join((*made.steps, *made.tail))] if made.verdict == "right" else []
+        for prefix, good in zip(accumulate(made.steps), made.labels, strict=True):
+            assert said.setdefault(prefix, good) == good
+    for pair in step_pairs(log, PairRule()):
+        assert not any(text.startswith(pair["prefix"] + pair["rejected"]) for text in right)
 
 
 def test_a_prefix_two_rollouts_share_is_rolled_out_from_once():

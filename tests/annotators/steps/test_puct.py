@@ -14,6 +14,8 @@ from pairwright.annotators.steps.segment import Cut
 from pairwright.annotators.steps.tree import ROOT, Piece, Tree
 from pairwright.annotators.steps.values import JudgeValue, RolloutValue
 from pairwright.engines.requests import Generate
+from pairwright.pipelines.step_labels.log import read_logs
+from pairwright.pipelines.step_labels.pairs import PairRule, step_pairs
 from tests.annotators.steps.oracle_world import World, solution
 from tests.annotators.steps.oracle_world import settings as word_settings
 from tests.annotators.steps.step_world import StepWorld, chances, question, settings, text_of
@@ -126,28 +128,64 @@ class TestEnds:
         world.grow(puct(iterations=6, depth=100))
         assert world.expanded() == ["", "a\n\n", "b\n\n", "b\n\nc\n\n", "b\n\n" + "c\n\n" * 2, "b\n\n" + "c\n\n" * 3]
 
-    def test_what_did_not_end_well_counts_as_wrong_and_keeps_its_reason(self):
+    def test_what_did_not_end_well_is_not_known_to_be_wrong_and_keeps_its_reason(self):
         world = StepWorld(lambda text, i, request: ["nothing", "=right"][i % 2])
         tree = world.grow(puct(iterations=1))
         failed, right = tree.children[ROOT]
-        assert (tree.value[failed], tree.verdict[failed], tree.reason[failed]) == (0.0, "unparsed", "no_answer")
-        assert (tree.value[right], tree.reason[right]) == (1.0, None)
+        assert (tree.q(failed), tree.verdict[failed], tree.reason[failed]) == (None, "unparsed", "no_answer")
+        assert (tree.q(right), tree.reason[right]) == (1.0, None)
+        assert tree.visits[ROOT] == 2 and tree.q(ROOT) == pytest.approx((0.5 + 1) / 2)
+
+    def test_a_step_all_of_whose_ends_could_not_be_compared_has_no_q_and_is_in_no_pair(self):
+        def says(text: str, i: int, request: Generate) -> str:
+            if not text:
+                return ["good\n\n=right", "other\n\nmumble", "long\n\n" + "blah " * 99][i % 3]
+            return {"g": "=right", "o": "mumble", "l": "blah " * 99}[text[0]]
+
+        tree = StepWorld(says).grow(puct(iterations=8, children=3), settings(roots=3, max_tokens=30))
+        good, other, long = (node_of(tree, f"{word}\n\n") for word in ("good", "other", "long"))
+        assert [tree.q(n) for n in (good, other, long)] == [0.75, None, None]
+        (log,) = read_logs(list(tree.rows("puct", "m", "policy")))
+        assert step_pairs(log, PairRule(rule="values")) == []
+
+    def test_a_solution_that_ends_after_a_delimiter_ends_with_that_step(self):
+        says = {"": ["good\n\n=right\n\n", "bad\n\n=wrong\n\n"], "good\n\n": ["=right\n\n"], "bad\n\n": ["=wrong\n\n"]}
+        world = StepWorld(lambda text, i, request: (found := says.get(text, [""]))[i % len(found)])
+        tree = world.grow(puct(iterations=8, children=2))
+        right, wrong = node_of(tree, "good\n\n=right\n\n"), node_of(tree, "bad\n\n=wrong\n\n")
+        assert [(tree.verdict[n], tree.reason[n], tree.children[n]) for n in (right, wrong)] == [
+            ("right", None, []),
+            ("wrong", None, []),
+        ]
+        assert [tree.q(n) for n in (right, wrong)] == [0.75, 0.25]
+        assert len(world.expanded()) == 5, "then everything is closed"
+
+    def test_a_node_with_which_some_samples_end_and_others_do_not_is_an_end_and_goes_on(self):
+        def says(text: str, i: int, request: Generate) -> str:
+            return ["a =right\n\n"] * 2 if not text else ["", "b\n\n"] if "b" not in text else ["=wrong"] * 2
+
+        tree = StepWorld(lambda text, i, request: says(text, i, request)[i % 2]).grow(puct(iterations=8, children=2))
+        a = node_of(tree, "a =right\n\n")
+        assert (tree.terminal[a], tree.verdict[a]) == (True, "right")
+        assert tree.verdict[node_of(tree, "a =right\n\nb\n\n=wrong")] == "wrong"
+        assert tree.q(a) == pytest.approx((0.5 + 1 + 0.5 + 0) / 4)
 
     def test_a_cut_solution_is_no_end_worth_a_label(self):
         world = StepWorld(lambda text, i, request: "a b c d e f\n\n")
         tree = world.grow(puct(iterations=1), settings(max_tokens=4))
         (leaf,) = tree.children[ROOT]
-        assert (tree.value[leaf], tree.finish[leaf], tree.reason[leaf]) == (0.0, "length", "no_answer")
+        assert (tree.q(leaf), tree.finish[leaf], tree.reason[leaf]) == (None, "length", "no_answer")
 
     def test_a_step_beyond_the_depth_fails_unless_it_ends_the_solution(self):
         world = StepWorld(lambda text, i, request: ["=right", "a\n\nb"][i % 2])
         tree = world.grow(puct(iterations=10, depth=2, children=2))
-        ends = {tree.text(n): (tree.verdict[n], tree.value[n], tree.reason[n]) for n in range(len(tree)) if tree.terminal[n]}
+        ends = {tree.text(n): (tree.verdict[n], tree.q(n), tree.reason[n]) for n in range(len(tree)) if tree.terminal[n]}
         assert ends == {
+            "a\n\nb": ("unparsed", None, "no_answer"),  # a root rollout
             "=right": ("right", 1.0, None),
             "a\n\n=right": ("right", 1.0, None),
             "a\n\na\n\n=right": ("right", 1.0, None),
-            "a\n\na\n\na\n\n": ("unparsed", 0.0, "too_deep"),
+            "a\n\na\n\na\n\n": ("unparsed", None, "too_deep"),
         }
         assert len(world.expanded()) == 3 and tree.finish[node_of(tree, "a\n\na\n\na\n\n")] == "length"
 
@@ -168,7 +206,7 @@ class TestValues:
 
     def test_without_a_source_no_value_is_claimed(self):
         tree = endless().grow(puct(iterations=4))
-        assert tree.value == [None] * len(tree) and tree.q(ROOT) == pytest.approx(0.5)
+        assert [tree.value, [tree.q(n) for n in range(len(tree))]] == [[None] * len(tree)] * 2 and tree.visits[ROOT] == 4
 
 
 @given(st.integers(0, 10**6), st.integers(1, 15), st.integers(1, 4), st.floats(0.05, 0.9), st.sampled_from([None, "judge"]))
@@ -176,18 +214,17 @@ def test_q_is_the_mean_of_what_was_backed_up_and_ends_are_never_selected(seed, i
     world = StepWorld(chances(seed, ends=ends), judge=lambda text: (len(text) % 7) / 7)
     search = puct(iterations=iterations, children=children, depth=3, **({"value": JudgeValue()} if value else {}))
     tree = world.grow(search)
-    expanded = [n for n in range(len(tree)) if tree.children[n]]
-    assert sorted(world.expanded()) == sorted(tree.text(n) for n in expanded)
-    assert len(expanded) <= iterations
+    expanded = [node_of(tree, text) if text else ROOT for text in world.expanded()]
+    assert len(expanded) == len(set(expanded)) <= iterations
     for node in range(len(tree)):
-        assert not (tree.terminal[node] and tree.children[node])
         below = [n for n in range(len(tree)) if node in tree.path(n)]
-        backed = [tree.value[n] if tree.value[n] is not None else 0.5 for n in below if tree.children[n] or tree.terminal[n]]
+        backed = [tree.value[n] if value else None for n in below if n in expanded]
+        backed += [end for n in below if (end := tree.end_value(n)) is not None]
         assert tree.visits[node] == len(backed)
         q = tree.q(node)
-        assert (q is None) == (not backed) and (q is None or q == pytest.approx(sum(backed) / len(backed)))
-    open_leaves = [n for n in range(len(tree)) if not tree.children[n] and not tree.terminal[n]]
-    assert len(expanded) == iterations or not open_leaves
+        assert (q is None) == (not any(b is not None for b in backed))
+        assert q is None or q == pytest.approx(sum(0.5 if b is None else b for b in backed) / len(backed))
+    assert len(expanded) == iterations or all(tree.terminal[n] or n in expanded for n in range(len(tree)))
 
 
 def test_always_or_never_solved_questions_are_set_aside():

@@ -12,8 +12,11 @@ from pairwright.annotators.steps.moves import Moves
 from pairwright.annotators.steps.rest import Rest, RestConfig, Walk
 from pairwright.annotators.steps.segment import Cut
 from pairwright.annotators.steps.tree import ROOT, Piece, Tree
-from pairwright.annotators.steps.values import JudgeValue, RolloutValue
+from pairwright.annotators.steps.values import JudgeValue, NoValue, RolloutValue
 from pairwright.engines.requests import Choose, Generate, Verify
+from pairwright.pipelines.step_labels.config import LabelConfig
+from pairwright.pipelines.step_labels.log import read_logs
+from pairwright.pipelines.step_labels.stepwise import labelled
 from tests.annotators.steps.step_world import StepWorld, chances, question, settings
 
 
@@ -46,7 +49,7 @@ def node_of(tree: Tree, text: str) -> int:
     return found
 
 
-def walk(values: list[float], visits: list[int], **more: Any) -> Walk:
+def walk(values: list[float | None], visits: list[int], **more: Any) -> Walk:
     """A root with children of these V and N."""
     found = Walk(RestConfig(**more), Moves(question(), settings()))
     found.chosen[ROOT] = [found.tree.add(ROOT, Piece((10 + i,), "x", (Cut(1, 1),))) for i in range(len(values))]
@@ -78,13 +81,13 @@ class TestBound:
 class TestBackUp:
     def test_v_is_the_mean_of_the_children_weighted_by_their_visits(self):
         found = walk([0.8, 0.2, 0.9], [3, 1, 0])
-        found.back_up(ROOT)
+        found.back_up([ROOT])
         assert found.v[ROOT] == pytest.approx((3 * 0.8 + 0.2) / 4)
         assert found.tree.visits[ROOT] == 1 and found.tree.q(ROOT) == pytest.approx(found.v[ROOT])
 
     def test_a_leaf_keeps_its_own_v_and_only_gains_a_visit(self):
         found = walk([0.8, 0.2], [1, 1])
-        found.back_up(1)
+        found.back_up([ROOT, 1])
         assert (found.v[1], found.tree.visits[1], found.tree.visits[2]) == (0.8, 2, 1)
         assert found.v[ROOT] == pytest.approx((2 * 0.8 + 0.2) / 3)
 
@@ -92,8 +95,16 @@ class TestBackUp:
     def test_stays_between_the_least_and_the_largest_v(self, children):
         values, visits = [v for v, _ in children], [n for _, n in children]
         found = walk(values, visits)
-        found.back_up(ROOT)
-        assert found.v[ROOT] == 0 if not sum(visits) else min(values) - 1e-9 <= found.v[ROOT] <= max(values) + 1e-9
+        found.back_up([ROOT])
+        assert found.v[ROOT] is None if not sum(visits) else min(values) - 1e-9 <= found.v[ROOT] <= max(values) + 1e-9
+
+    def test_leaves_out_what_is_not_known_and_knows_nothing_if_nothing_is(self):
+        found = walk([0.8, None, None], [1, 5, 0])
+        found.back_up([ROOT])
+        assert found.v[ROOT] == found.tree.q(ROOT) == 0.8
+        found = walk([None, None], [2, 1])
+        found.back_up([ROOT, 1])
+        assert (found.v[ROOT], found.tree.q(ROOT), found.tree.q(1)) == (None, None, None) and found.tree.visits[1] == 3
 
 
 class TestIteration:
@@ -175,9 +186,33 @@ class TestEnds:
         assert (tree.terminal[leaf], tree.verdict[leaf], tree.finish[leaf]) == (True, "right", "stop")
         assert world.expanded() == [""]
 
-    def test_and_is_worth_what_its_answer_is_worth(self):
-        tree = telling({"": ["boxed =wrong v.95\n\n"]}).grow(rest(iterations=3, roll_forward_steps=0))
-        assert tree.q(tree.children[ROOT][0]) == 0.0
+    def test_and_one_that_states_another_number_goes_on_for_it_may_be_an_intermediate_result(self):
+        steps = {"": ["boxed =wrong v.95\n\n"], "boxed =wrong v.95\n\n": ["boxed =right v.95\n\n"]}
+        tree = telling(steps).grow(rest(iterations=3, roll_forward_steps=0))
+        first, last = node_of(tree, "boxed =wrong v.95\n\n"), node_of(tree, "boxed =wrong v.95\n\nboxed =right v.95\n\n")
+        assert [tree.terminal[n] for n in (first, last)] == [False, True] and tree.verdict[last] == "right"
+        (log,) = read_logs(list(tree.rows("rest_mcts", "m", "policy")))
+        (made,) = labelled(log, LabelConfig())[0]
+        assert made.labels == (True, True)
+
+    def test_that_could_not_be_compared_are_worth_nothing_known(self):
+        says = {"": ["long\n\n", "good\n\n"], "long\n\n": ["mumble"], "good\n\n": ["=right"]}
+        world = StepWorld(lambda text, i, request: (found := says.get(text, ["=right"]))[i % len(found)])
+        tree = world.grow(rest(iterations=6, branch=2, value=NoValue()))
+        good, long, mumble = (node_of(tree, text) for text in ("good\n\n", "long\n\n", "long\n\nmumble"))
+        assert (tree.q(long), tree.q(mumble), tree.value[mumble], tree.reason[mumble]) == (None, None, None, "no_answer")
+        assert tree.q(good) == tree.q(ROOT) == 1.0
+
+    def test_after_a_delimiter_are_those_of_the_step_before(self):
+        says = {"": ["good\n\n", "bad\n\n"], "good\n\n": ["=right\n\n"], "bad\n\n": ["=wrong\n\n"]}
+        world = StepWorld(lambda text, i, request: (found := says.get(text, [""]))[i % len(found)])
+        tree = world.grow(rest(iterations=6, branch=2, roll_forward_steps=2), settings(roots=1))
+        right, wrong = node_of(tree, "good\n\n=right\n\n"), node_of(tree, "bad\n\n=wrong\n\n")
+        assert [(tree.verdict[n], tree.reason[n], tree.q(n)) for n in (right, wrong)] == [
+            ("right", None, 1.0),
+            ("wrong", None, 0.0),
+        ]
+        assert [tree.children[n] for n in (right, wrong)] == [[], []]
 
     def test_a_leaf_at_the_gate_that_only_looks_good_goes_on(self):
         world = telling({"": ["=right v.95\n\n"]})
@@ -195,7 +230,7 @@ class TestEnds:
             assert tree.terminal[node] == (tree.verdict[node] is not None)
             q = tree.q(node)
             assert q is None or -1e-9 <= q <= 1 + 1e-9
-            assert node == ROOT or tree.value[node] is not None
+            assert node == ROOT or tree.value[node] is not None or tree.verdict[node] == "unparsed"
 
 
 def test_values_come_from_rollouts_unless_said_otherwise():

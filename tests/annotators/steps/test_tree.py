@@ -32,20 +32,24 @@ walks = st.lists(st.tuples(solutions, st.sets(st.integers(1, 7))), min_size=1, m
 
 
 def walked(tree: Tree, ids: tuple[int, ...], stops: set[int]) -> list[int]:
-    """Add a solution by way of some of its prefixes."""
+    """Add a solution by way of some of its prefixes, from which it was gone on."""
     whole, node, at, nodes = spelled(ids), ROOT, 0, []
-    for stop in sorted({s for s in stops if s < len(ids)} | {len(ids)}):
+    for stop in inside(ids, stops):
         node, at = tree.add(node, whole.part(at, stop)), stop
         nodes.append(node)
-    return nodes
+    return [*nodes, tree.add(node, whole.part(at, len(ids)), end=True)]
+
+
+def inside(ids: tuple[int, ...], stops: set[int]) -> list[int]:
+    return sorted(s for s in stops if s < len(ids))
 
 
 @given(walks)
 def test_however_prefixes_are_reached_they_make_one_trie_with_their_texts_ids_and_cuts(found):
     tree, parents = new(), {}
     for ids, stops in found:
-        for node in walked(tree, ids, stops):
-            assert tree.prefix(node) in {ids[:i] for i in range(1, len(ids) + 1)}
+        nodes = walked(tree, ids, stops)
+        assert [tree.prefix(n) for n in nodes] == [ids[:i] for i in (*inside(ids, stops), len(ids))]
         begun = dict(enumerate(tree.start))
         assert all(begun[n] >= parents.get(n, 0) for n in begun), "edges only get shorter"
         parents = begun
@@ -64,8 +68,26 @@ def test_however_prefixes_are_reached_they_make_one_trie_with_their_texts_ids_an
     assert sorted(n for children in tree.children for n in children) == list(range(1, len(tree)))
 
 
+@given(walks)
+def test_a_prefix_that_was_gone_on_from_is_above_everything_that_begins_with_it_and_a_mere_end_above_nothing(found):
+    tree = new()
+    for ids, stops in found:
+        walked(tree, ids, stops)
+    gone_on_from = {(): ROOT} | {ids[:s]: tree.known[tree.node_id[n]] for ids, stops in found for s, n in at(tree, ids, stops)}
+    for node in range(1, len(tree)):
+        ids = tree.prefix(node)
+        assert tree.parent[node] == next(gone_on_from[ids[:i]] for i in reversed(range(len(ids))) if ids[:i] in gone_on_from)
+        assert tree.inner[node] == (ids in gone_on_from)
+
+
+def at(tree: Tree, ids: tuple[int, ...], stops: set[int]) -> list[tuple[int, int]]:
+    """Where a solution was gone on from, and the node of that prefix."""
+    nodes = {tree.prefix(n): n for n in range(len(tree))}
+    return [(stop, nodes[ids[:stop]]) for stop in inside(ids, stops)]
+
+
 @given(walks, st.randoms(use_true_random=False))
-def test_the_ids_of_nodes_do_not_depend_on_the_order_in_which_they_were_reached(found, chance):
+def test_the_tree_does_not_depend_on_the_order_in_which_prefixes_were_reached(found, chance):
     one, other = new(), new()
     for ids, stops in found:
         walked(one, ids, stops)
@@ -73,7 +95,10 @@ def test_the_ids_of_nodes_do_not_depend_on_the_order_in_which_they_were_reached(
         walked(other, ids, stops)
     assert set(one.node_id) == set(other.node_id)
     for node, node_id in enumerate(one.node_id):
-        assert one.prefix(node) == other.prefix(other.known[node_id])
+        same = other.known[node_id]
+        assert one.prefix(node) == other.prefix(same)
+        assert [one.node_id[n] for n in one.path(node)] == [other.node_id[n] for n in other.path(same)]
+        assert one.piece[node] == other.piece[same]
 
 
 @given(solutions, st.data())
@@ -82,6 +107,19 @@ def test_parts_of_a_piece_joined_are_the_piece(ids, data):
     places = sorted(data.draw(st.sets(st.integers(0, len(ids)))) | {0, len(ids)})
     parts = [whole.part(a, b) for a, b in pairwise(places)]
     assert joined(parts) == whole
+
+
+def test_a_prefix_that_ends_within_a_step_splits_it_and_a_blank_rest_joins_the_next_step():
+    def leaf(text: str, *cuts: int) -> Piece:
+        return Piece(tuple(map(ord, text)), text, tuple(Cut(c, c) for c in cuts))
+
+    for text, cuts, split in (("ab  cd", (4, 6), [2, 4]), ("abc.cd", (4, 6), [2, 2, 2]), ("ab  ", (4,), [2, 2])):
+        tree = new()
+        end = tree.add(ROOT, leaf(text, *cuts), end=True)
+        near = tree.add(ROOT, leaf("ab", 2))
+        assert tree.path(end) == [ROOT, near, end] and tree.text(end) == text
+        tokens = [0, *(c.token for c in tree.piece[end].cuts)]
+        assert [len(tree.piece[near].ids), *(b - a for a, b in pairwise(tokens))] == split
 
 
 def test_a_node_that_is_reached_from_nearer_hangs_there_with_what_hangs_from_it():
@@ -98,10 +136,12 @@ def test_a_node_that_is_reached_from_nearer_hangs_there_with_what_hangs_from_it(
     assert tree.children[ROOT] == [near]
 
 
-def test_equal_prefixes_of_two_questions_are_two_nodes():
-    trees = [Tree(Question(name, turns("q"), "42")) for name in ("p", "q")]
+def test_equal_prefixes_of_two_questions_are_two_nodes_and_another_reference_is_another_question():
+    trees = [
+        Tree(Question(name, turns("q"), reference)) for name, reference in (("p", "42"), ("q", "42"), ("p", "41"), ("p", None))
+    ]
     nodes = [tree.node_id[tree.add(ROOT, spelled((1,)))] for tree in trees]
-    assert nodes[0] != nodes[1]
+    assert len({*nodes}) == len({tree.question.id for tree in trees}) == 4
 
 
 def test_a_node_needs_a_token_of_its_own():
@@ -122,6 +162,14 @@ def test_a_node_most_of_whose_rollouts_cannot_be_compared_is_marked(unparsed, lo
     (row,) = tree.rows("m", "model", "policy")
     assert row["low_trust"] is low
     assert (row["n"], row["correct"], row["unparsed"]) == (10, 10 - unparsed, unparsed)
+
+
+@pytest.mark.parametrize(("right", "low"), [(0, True), (1, False)])
+def test_a_node_without_a_right_rollout_is_not_trusted_if_the_verifier_failed_on_any(right, low):
+    tree = new()
+    tree.count(ROOT, "policy").add(["unparsed"] + ["right"] * right + ["wrong"] * (9 - right), failed=1)
+    (row,) = tree.rows("m", "model", "policy")
+    assert (row["low_trust"], row["unparsed"]) == (low, 1)
 
 
 def test_rows_tell_the_completer_from_provers_and_leave_out_provers_that_never_rolled_out():
@@ -145,6 +193,25 @@ def test_values_are_backed_up_to_the_root_and_q_is_their_mean():
     assert (tree.q(ROOT), tree.q(child), tree.q(other)) == (0.5, 0.75, 0.0)
     assert (tree.visits[ROOT], tree.visits[child]) == (3, 2)
     assert new().q(ROOT) is None
+
+
+def test_a_value_that_is_not_known_counts_as_the_middle_where_others_are_and_tells_nothing_alone():
+    tree = new()
+    child = tree.add(ROOT, spelled((1,)))
+    tree.back_up(child, None)
+    assert (tree.q(ROOT), tree.visits[ROOT]) == (None, 1)
+    tree.back_up(ROOT, 1.0)
+    tree.back_up(child, None)
+    assert (tree.q(ROOT), tree.q(child), tree.visits[child]) == (2 / 3, None, 2)
+
+
+def test_an_end_that_was_cut_always_has_a_reason():
+    tree = new()
+    node = tree.add(ROOT, spelled((1,)), end=True)
+    tree.finish_with(node, "right", "7", "length")
+    assert (tree.verdict[node], tree.reason[node]) == ("right", "cut")
+    tree.finish_with(node, "right", "7", "stop")
+    assert tree.reason[node] is None
 
 
 def test_an_end_that_can_carry_a_label_keeps_it_and_one_that_could_not_may_get_it():

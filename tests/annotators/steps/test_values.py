@@ -46,11 +46,11 @@ def test_sources_are_told_apart_by_name():
         read({"by": "none", "k": 2})
 
 
-def test_without_a_source_the_value_is_the_middle_and_nothing_is_asked_or_kept():
+def test_without_a_source_no_value_is_known_and_nothing_is_asked_or_kept():
     world = good_and_bad()
     moves, nodes = grown(world)
     asked = len(world.seen)
-    assert world.run(NoValue().evaluate(moves, nodes)) == [0.5, 0.5]
+    assert world.run(NoValue().evaluate(moves, nodes)) == [None, None]
     assert len(world.seen) == asked and moves.tree.value == [None] * 3
 
 
@@ -71,6 +71,13 @@ def test_a_node_that_was_rolled_out_from_is_not_again():
     world.run(moves.estimate(good, 5))
     assert world.run(RolloutValue(k=3).evaluate(moves, [good, bad, good])) == [1.0, 0.0, 1.0]
     assert [moves.tree.count(n, "policy").n for n in (good, bad)] == [5, 3]
+
+
+def test_rollouts_most_of_which_cannot_be_compared_give_no_value():
+    world = StepWorld(lambda text, i, request: "mumble" if text else "good\n\nmumble")
+    moves, (node,) = grown(world)
+    assert world.run(RolloutValue(k=3).evaluate(moves, [node])) == [None] == [moves.tree.value[node]]
+    assert world.run(RolloutValue(k=3).evaluate(moves, [node])) == [None] and moves.tree.count(node, "policy").n == 3
 
 
 def test_a_judge_is_asked_once_a_node_about_the_problem_and_the_solution_so_far():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairwright.annotators.steps.judge import Judgement
-from pairwright.pipelines.step_labels.consensus import Retention, agreed, compared, must_judge, retention
+from pairwright.pipelines.step_labels.consensus import Retention, agreed, compared, confirmed, must_judge, retention
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,16 @@ def test_only_the_same_first_error_or_none_on_both_sides_is_kept(first_error, ju
 def test_a_right_answer_with_a_wrong_step_is_kept_if_the_judge_finds_that_step(said, kept):
     solution = Solution("s", 1, verdict="right")
     assert bool(agreed([solution], {"s": Judgement(said)})[0]) is kept
+
+
+def test_a_step_pair_is_confirmed_if_it_rejects_the_first_wrong_step_of_a_kept_solution():
+    pairs = [{"pair_id": at, "prefix": "ab"[:at], "rejected": "abc"[at]} for at in range(3)]
+    for error in range(3):
+        kept, others = confirmed(pairs, [Solution("s", error)])
+        assert kept == [pairs[error]]
+        assert others == {at: "not_confirmed_by_judge" for at in range(3) if at != error}
+    for solutions in ([], [Solution("s", None, verdict="right")], [Solution("s", 1, ("a", "x"), ("b", "c"))]):
+        assert confirmed(pairs, solutions) == ([], dict.fromkeys(range(3), "not_confirmed_by_judge"))
 
 
 def test_the_retention_table_counts_every_kind():

@@ -71,6 +71,29 @@ def test_counts_that_make_no_pair(log):
     assert step_pairs(log, COUNTS) == []
 
 
+def test_a_chosen_step_is_good_by_the_threshold_of_the_labels():
+    log = tree(s("a", mc=(4, 4)), s("b", mc=(6, 8)), s("c", mc=(0, 8)))
+    chosen = [[row["chosen"] for row in step_pairs(log, COUNTS, threshold)] for threshold in (0, 3, 4, 5, 6)]
+    assert chosen == [["a"], ["a"], ["b"], ["b"], []]
+    ended = tree(s("a", end="right"), s("b", mc=(0, 8)))
+    assert [row["chosen"] for row in step_pairs(ended, COUNTS, 3)] == ["a"], "its verdict is all there is"
+
+
+@pytest.mark.parametrize("rule", [COUNTS, VALUES])
+def test_there_is_no_pair_after_a_prefix_that_is_lost(rule: PairRule):
+    pair = s("a", s("x", end="right"), mc=(4, 4), q=0.9), s("b", s("y", end="wrong"), mc=(0, 4), q=0.1)
+    above = [s("p", *pair, mc=mc, q=0.5) for mc in ((2, 4), (0, 4))]
+    assert [len(texts(tree(p), rule)) for p in above] == [1, 0]
+    assert [len(step_pairs(tree(p), rule, 2)) for p in above] == [0, 0], "lost by the threshold of the labels"
+    assert texts(tree(s("o", above[0], mc=(0, 4), q=0.5)), rule) == [], "nor after one that goes on from it"
+    assert len(texts(tree(*pair, mc=(0, 4), q=0.5), rule)) == 1, "the question itself is not lost"
+
+
+def test_by_values_there_is_no_pair_after_a_prefix_that_is_on_no_right_solution():
+    children = s("a", s("x", end="wrong"), q=0.9), s("b", s("y", end="wrong"), q=0.1)
+    assert texts(tree(s("p", *children, q=0.5), s("r", end="right"), q=0.5, method="puct"), VALUES) == []
+
+
 def test_the_gap_and_the_pairs_of_a_prefix_are_settings():
     log = tree(s("a", mc=(3, 8)), s("b", mc=(0, 8)), s("c", mc=(0, 16)), s("d", mc=(0, 4)))
     assert texts(log, PairRule(rule="counts", min_gap=0.375)) == [("", "a", "c")], "the one with most rollouts"

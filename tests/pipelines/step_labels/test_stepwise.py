@@ -154,3 +154,11 @@ def test_filtering_and_the_view_change_scores_only(log: StepLog, config: LabelCo
     other = labelled(log, config, filtered=True)
     assert plain[1] == other[1]
     assert [(x.solution_id, x.labels) for x in plain[0]] == [(x.solution_id, x.labels) for x in other[0]]
+
+
+def test_of_an_implicit_search_only_right_solutions_are_labelled_and_the_rewards_of_all_stay_in_the_log():
+    right, wrong = (s(x, s("!", end=end, value=2.0), value=1.0) for x, end in (("a", "right"), ("b", "wrong")))
+    log = tree(right, wrong, method="implicit")
+    solutions, dropped = labelled(log, LabelConfig())
+    assert [(x.steps, x.labels, x.scores) for x in solutions] == [(("a", "!"), (True, True), (1.0, 1.0))]
+    assert dropped == {at(log, "b!").node_id: "not_located"} and at(log, "b").value == 1.0

@@ -12,6 +12,7 @@ import pytest
 from pairwright.engines.scripted import ScriptedEngine
 from pairwright.errors import PairwrightError
 from pairwright.pipelines.build import Build
+from pairwright.pipelines.explain import left_to_do
 from pairwright.pipelines.recipe import parse_recipe
 from pairwright.pipelines.steps.replay import replay
 from pairwright.storage.catalog import connect
@@ -109,7 +110,7 @@ def test_questions_always_or_never_solved_are_set_aside(make: Make) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "reason"),
-    [({"faults": {"server_error": 1.0}}, "server_error"), ({"unparsed": 1.0}, "all_wrong")],
+    [({"faults": {"server_error": 1.0}}, "server_error"), ({"unparsed": 1.0}, "no_answer"), ({"cut": 1.0}, "cut")],
 )
 def test_failures_and_missing_answers_never_become_labels(make: Make, policy: dict[str, Any], reason: str) -> None:
     build = make(models=step_settings(Path())["models"] | {"policy": {"engine": "solver", "error": 0.1, **policy}})
@@ -157,6 +158,25 @@ def test_the_judge_reads_only_labelled_solutions_and_refutes_some(make: Make) ->
     assert account.dropped.keys() == {"consensus_disagrees"}
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.3, 1.0])
+def test_step_pairs_follow_the_judge_and_add_up(make: Make, noise: float) -> None:
+    alone = make(dataset="alone")
+    alone.run()
+    every = {*rows(alone, "SELECT pair_id FROM step_preference")}
+    judge = {"engine": "solver", "seed": 1, "judge_noise": noise}
+    build = make(models=step_settings(Path())["models"] | {"judge": judge}, steps=steps(judge={"mode": "choose"}))
+    build.run()
+    kept = {*rows(build, "SELECT pair_id FROM step_preference")}
+    refused = {*rows(build, "SELECT id FROM dropped WHERE unit = 'pair' AND reason = 'not_confirmed_by_judge'")}
+    assert kept | refused == every and not kept & refused
+    account = next(a for a in build.dataset.manifest(1).accounting if a.stage == "pair steps")
+    account.check()
+    assert (account.rows_in, account.rows_out) == (len(every), len(kept))
+    errors = rows(build, "SELECT prompt_id, array_to_string(completions, '') FROM stepwise WHERE first_error IS NOT NULL")
+    assert {*rows(build, "SELECT prompt_id, prefix || rejected FROM step_preference")} <= {*errors}
+    assert (len(kept) > 0.8 * len(every)) if noise == 0 else (len(kept) < len(every))
+
+
 def test_another_view_of_the_counts_asks_no_model(make: Make) -> None:
     make().run()
     ScriptedEngine.requests_seen.clear()
@@ -188,6 +208,40 @@ def test_added_questions_are_searched_alone(make: Make, tmp_path: Path) -> None:
     assert 0 < ScriptedEngine.requests_seen["solver-0"] < 60
 
 
+def test_a_corrected_reference_makes_its_question_another_one_and_old_verdicts_are_not_used(make: Make, tmp_path: Path) -> None:
+    search = steps(search={"use": "monte_carlo", "k": 4}, questions={"rollouts": 8, "mixed": False})
+    write_questions(tmp_path, 3, [{"prompt": "Question 3: what comes out?", "reference": "41"}, {"prompt": "And what is this?"}])
+    first = make(steps=search)
+    first.run()
+    before = rows(first, "SELECT * FROM stepwise WHERE reference = '42' ORDER BY solution_id")
+    assert before
+
+    write_questions(tmp_path, 4, mended := [{"prompt": "And what is this?", "reference": "42"}])
+    second = make(steps=search)
+    assert len(second.missing_questions()) == 2
+    assert {*left_to_do(second)["search"].left} == {p.prompt_id for p in second.missing_questions()}
+    second.run()
+    assert not rows(second, "SELECT 1 FROM stepwise WHERE (answer = reference) <> (verdict = 'right')")
+    assert not rows(second, "SELECT 1 FROM dropped WHERE reason = 'no_reference'")
+    assert (
+        rows(second, "SELECT * FROM stepwise WHERE solution_id IN (SELECT solution_id FROM stepwise_at(1)) ORDER BY solution_id")
+        == before
+    )
+    assert (
+        len(rows(second, "SELECT DISTINCT question_id FROM steps"))
+        == len(rows(second, "SELECT DISTINCT prompt_id FROM steps"))
+        == 5
+    )
+    assert (found := replay(make(steps=search))).trees == found.equal == 5
+
+    fresh = tmp_path / "fresh"
+    write_questions(fresh, 4, mended)
+    other = make(root=fresh, steps=search)
+    other.run()
+    same = "SELECT * EXCLUDE (tokens, seconds) FROM steps ORDER BY node_id"
+    assert rows(second, same) == rows(other, same)
+
+
 def test_an_unchanged_recipe_makes_no_new_version(make: Make) -> None:
     assert make().run().new
     assert not make().run().new
@@ -199,6 +253,16 @@ def test_a_replay_from_the_journal_gives_the_same_trees_and_asks_nobody(make: Ma
     found = replay(make())
     assert (found.trees, found.equal, found.differences) == (12, 12, [])
     assert not ScriptedEngine.requests_seen
+
+
+def test_a_replay_leaves_out_trees_that_a_failed_request_stopped_and_counts_them(make: Make) -> None:
+    models = step_settings(Path())["models"] | {"policy": {"engine": "solver", "error": 0.12, "faults": {"server_error": 0.02}}}
+    build = make(models=models)
+    build.run()
+    failed = len(rows(build, "SELECT 1 FROM steps WHERE parent_id IS NULL AND reason = 'server_error'"))
+    found = replay(make(models=models))
+    assert 0 < failed < 12
+    assert (found.skipped, found.trees, found.equal, found.differences) == (failed, 12 - failed, 12 - failed, [])
 
 
 def test_a_replay_with_a_changed_setting_is_refused_and_says_which(make: Make) -> None:
@@ -235,6 +299,18 @@ def test_pairs_and_step_labels_can_come_from_one_recipe(make: Make, tmp_path: Pa
         ({"steps": {"labels": {"scores": "advantage", "prover": "prover"}}}, r"needs rollouts of that role"),
         ({"steps": {"labels": {"scores": "implicit"}}}, r"needs `steps\.search: implicit`"),
         ({"steps": {"judge": {"role": "critic"}}}, r"the role 'critic'"),
+        ({"steps": {"sampling": {"temperature": 0}}}, r"`questions\.rollouts` the same solution"),
+        ({"steps": {"sampling": {"temperature": 0}, "questions": {"rollouts": 1}}}, r"all 8 of `steps\.search\.k` the same"),
+        (
+            {
+                "steps": {
+                    "sampling": {"temperature": 0},
+                    "questions": {"rollouts": 1},
+                    "search": {"use": "rest_mcts", "branch": 1},
+                }
+            },
+            r"all 4 of `steps\.search\.value\.k` the same",
+        ),
         ({"steps": None}, r"needs `annotators`.*`steps`"),
         ({"combine": {"scores": "x"}}, r"there are no `annotators`"),
         ({"models": {"policy": {"engine": "solver"}, "verifier": {"engine": "solver"}}}, r"needs verify of the role 'verifier'"),

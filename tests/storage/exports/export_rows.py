@@ -85,6 +85,7 @@ def solutions(draw: st.DrawFn) -> dict[str, Any]:
 
     share = st.floats(0, 1)
     odd = st.one_of(share, share, share, st.none(), st.floats())
+    n = each(st.sampled_from([0, 4, 8]))
     prompt = draw(text)
     return solution(
         prompt=prompt,
@@ -92,6 +93,8 @@ def solutions(draw: st.DrawFn) -> dict[str, Any]:
         completions=steps,
         labels=each(st.sampled_from([True, False, True, False, None])),
         scores=each(odd),
+        n=n,
+        correct=[draw(st.integers(0, of)) for of in n],
         tail=draw(st.lists(spoken, max_size=2)),
         first_error=draw(st.one_of(st.none(), st.integers(0, 5))),
         verdict=draw(st.sampled_from(["right", "wrong", None])),

@@ -119,8 +119,9 @@ class TestPrm800k:
         assert record["label"]["steps"][1]["completions"][0]["rating"] is None
         assert Prm800k().read(record)["labels"] == [True, None]
 
-    def test_a_right_step_of_low_score_is_neutral_on_request_and_a_wrong_one_stays_wrong(self) -> None:
-        row = solution(completions=["a", "b", "c", "d"], labels=[True, True, True, False], scores=[0.5, 0.25, None, 0.0])
+    def test_a_right_step_that_seldom_led_to_the_answer_is_neutral_on_request_and_a_wrong_one_stays_wrong(self) -> None:
+        advantages = {"scores": [-0.5, 0.9, 0.1, -0.4]}  # of another view, which has no say here
+        row = solution(completions=list("abcd"), labels=[True] * 3 + [False], n=[4, 8, 0, 8], correct=[2, 2, 0, 0], **advantages)
         steps = Prm800k(neutral_below=0.5).record(row)["label"]["steps"]
         assert [s["completions"][0]["rating"] for s in steps] == [1, 0, 1, -1]
 
@@ -142,6 +143,38 @@ class TestPrm800k:
         found = Prm800k().read({"labeler": "w", "question": question, "label": {"steps": steps}})
         assert found["completions"] == ["good", "by hand"] and found["labels"] == [True, True] and found["tail"] == []
 
+    def test_nothing_is_chosen_where_an_error_ends_the_record(self) -> None:
+        def chosen(labels: list[bool | None]) -> list[int | None]:
+            return [step["chosen_completion"] for step in Prm800k().record(solution(labels=labels))["label"]["steps"]]
+
+        assert chosen([True, False]) == [0, None]
+        assert chosen([False, True]) == [0, 0], "the solution went on with its error"
+        assert chosen([True, True]) == chosen([True, None]) == [0, 0]
+
+    ENDS = (  # of the last step: its completions, the solution that was rated, and what is read
+        ([{"text": "b", "rating": -1}], ["a", "x"], "b"),
+        ([{"text": "b", "rating": -1}, {"text": "c", "rating": 0}], ["a", "b"], "b"),
+        ([{"text": "c", "rating": -1}, {"text": "b", "rating": -1}], ["a", "b", "d"], "b"),
+        ([{"text": "c", "rating": -1}, {"text": "d", "rating": -1}], ["a", "b"], None),
+        ([], ["a", "b"], None),
+    )
+
+    @pytest.mark.parametrize("completions, given, read", ENDS)
+    @pytest.mark.parametrize("finish", ["found_error", "give_up"])
+    def test_of_a_persons_record_that_ends_in_an_error_the_error_is_read(
+        self, completions: list[Any], given: list[str], read: str | None, finish: str
+    ) -> None:
+        first = {"completions": [{"text": "a", "rating": 1}], "human_completion": None, "chosen_completion": 0}
+        last = {"completions": completions, "human_completion": None, "chosen_completion": None}
+        question = {"problem": "q", "ground_truth_answer": "8", "pre_generated_steps": given, "pre_generated_answer": "6"}
+        record = {"labeler": "w", "question": question, "label": {"steps": [first, last], "finish_reason": finish}}
+        if read is None or finish == "give_up":
+            with pytest.raises(Refused, match="step 2"):
+                Prm800k().read(record)
+        else:
+            found = Prm800k().read(record)
+            assert (found["completions"], found["labels"]) == (["a", read], [True, False])
+
     def test_a_step_nobody_chose_is_refused(self) -> None:
         step = {"completions": [{"text": "a", "rating": None}], "human_completion": None, "chosen_completion": None}
         with pytest.raises(Refused) as refused:
@@ -152,14 +185,24 @@ class TestPrm800k:
 class TestProcessBench:
     def test_all_steps_are_given_and_the_first_error_counts_from_zero(self) -> None:
         assert ProcessBench().record(solution()) == {
-            "id": "s1",
+            "id": "s1-3",
             "generator": "small",
             "problem": "What is 2 + 2, doubled?",
             "steps": ["2 + 2 = 4.", "Doubled, 6.", "The answer is 6."],
             "final_answer_correct": False,
             "label": 1,
-            "prompt_id": "p1",
+            **IDS,
         }
+
+    def test_two_views_of_one_solution_have_ids_of_their_own(self) -> None:
+        coarse = solution(completions=["2 + 2 = 4.\n\nDoubled, 6.\n\n"], labels=[False], first_error=0, method="omega_prm+hnc")
+        fine, merged = (ProcessBench().record(row) for row in (solution(), coarse))
+        assert fine["id"] != merged["id"]
+        assert ProcessBench().read(fine)["solution_id"] == ProcessBench().read(merged)["solution_id"] == "s1"
+
+    def test_a_foreign_record_has_only_its_own_id(self) -> None:
+        record = {"id": "gsm8k-0", "generator": "g", "problem": "q", "steps": ["a"], "final_answer_correct": True, "label": -1}
+        assert ProcessBench().read(record)["solution_id"] == "gsm8k-0"
 
     def test_without_an_error_the_label_is_minus_one(self) -> None:
         record = ProcessBench().record(solution(labels=[True, True], first_error=None, verdict="right", tail=[]))
@@ -212,15 +255,21 @@ class TestOpenr:
         ]
         assert record["question_id"] == "p1" and record["final_answer"] == "8"
 
-    def test_a_prefix_without_a_score_is_not_listed_so_its_steps_are_one(self) -> None:
-        found = Openr().read(Openr().record(solution(completions=["a\n", "b\n", "c"], scores=[None, 0.5, None])))
+    def test_a_prefix_without_rollouts_is_not_listed_so_its_steps_are_one(self) -> None:
+        row = solution(completions=["a\n", "b\n", "c"], labels=[True] * 3, n=[0, 8, 0], correct=[0, 4, 0])
+        found = Openr().read(Openr().record(row))
         assert found["completions"] == ["a\nb\n"] and found["scores"] == [0.5]
 
+    @pytest.mark.parametrize("scores", [[1.0, 0.0], [0.0, -0.75], [None, None], [float("nan"), 7.0]])
+    def test_the_share_is_that_of_the_counts_whatever_the_scores_are(self, scores: list[float | None]) -> None:
+        assert [step["mc_value"] for step in Openr().record(solution(scores=scores))["reasoning_steps"]] == [0.75, 0.0]
+
     @pytest.mark.parametrize(
-        "scores, why", [([None, None], "score_missing"), ([float("nan"), None], "score_missing"), ([-1.0, 0.5], "score_no_share")]
+        "counts, why",
+        [({"n": [0, 0], "correct": [0, 0]}, "no_counts"), ({"n": [8]}, "wrong_count"), ({"correct": [1, 2, 3]}, "wrong_count")],
     )
-    def test_scores_that_are_no_shares_of_rollouts_are_refused(self, scores: list[float | None], why: str) -> None:
-        assert reason(Openr(), solution(scores=scores)) == why
+    def test_a_solution_without_rollouts_is_refused(self, counts: dict[str, list[int]], why: str) -> None:
+        assert reason(Openr(), solution(**counts)) == why
 
     def test_prefixes_that_do_not_nest_are_refused(self) -> None:
         steps = [{"solution_prefix": "ab", "mc_value": 1.0}, {"solution_prefix": "b", "mc_value": 1.0}]

@@ -73,7 +73,7 @@ def test_only_the_columns_it_names_are_needed(format: Format) -> None:
 def test_a_solution_without_steps_or_with_an_empty_one_is_refused(name: str, completions: list[str], reason: str) -> None:
     format, blank = FORMATS[name](), [None] * 3
     row = solution(completions=completions, tail=[], first_error=None, labels=[True] * len(completions), scores=blank)
-    row["scores"] = [0.5] * len(completions)
+    row["scores"], row["n"], row["correct"] = ([value] * len(completions) for value in (0.5, 8, 4))
     reasons = []
     for unit in format.units(row):
         try:

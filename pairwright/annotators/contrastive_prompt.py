@@ -8,7 +8,7 @@ token rewards inside training; their mean as the score of a response is ours (a 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,10 @@ class ContrastivePrompt(Annotator[ContrastivePromptConfig]):
     """
 
     Config = ContrastivePromptConfig
+    wording = ("contrast",)
+
+    def about(self) -> dict[str, Any]:
+        return super().about() if self.config.better is None or self.config.worse is None else {}
 
     def roles(self) -> dict[str, frozenset[str]]:
         return {self.config.role: frozenset({"score"})}

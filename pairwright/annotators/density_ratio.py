@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from pairwright.annotators.base import Annotating, Annotation, Annotator, AnnotatorConfig, Group, Response, missing
 from pairwright.annotators.wording import last_user_text, texts, with_last_user_text, with_system
-from pairwright.engines.requests import Choose, Chosen, Conversation, Request, Result, Score, Scored, Turn
-from pairwright.ids import seed_of
+from pairwright.engines.requests import TRANSIENT, Choose, Chosen, Conversation, Failed, Request, Result, Score, Scored, Turn
+from pairwright.ids import digest, seed_of
 
 DOMAINS = ("chat", "reasoning", "safety")
 """`parts["domain"]` is an index into this."""
+
+LETTERS = tuple(domain[0].upper() for domain in DOMAINS)
+"""What a model that routes answers with: a letter is one token, a word may be two."""
 
 _SAFETY = re.compile(
     r"""\b(kill|murder|suicid|self-?\s?harm|hurt\s+(my|him|her|them)|bomb|explosive|weapon|gun\b|poison|terroris|malware
@@ -42,7 +45,7 @@ class DensityRatioConfig(AnnotatorConfig):
     criteria: a system text for both models, one for all prompts ("general") or by the prompt's domain ("domain");
         `criteria_text` is your own text instead. A system turn of the prompt is replaced.
     exemplar: put one worked preference, drawn by the prompt's id from its domain's pool, before the user's last words.
-    router: how the domain is found. "model" asks `router_role`; if that fails, the domain is chat.
+    router: how the domain is found. "model" asks `router_role`; if that fails for good, the domain is chat.
     terminator: score the end of the turn as well (it carries much of the effect of length).
     """
 
@@ -81,9 +84,16 @@ class DensityRatio(Annotator[DensityRatioConfig]):
 
     parts: strong_sum, weak_sum (nats), strong_tokens, weak_tokens, chars; domain (index into `DOMAINS`) where it matters,
     and router_failed = 1 where the model that routes gave no answer and chat was assumed.
+    If it failed for a reason that may pass, every response gets that reason.
     """
 
     Config = DensityRatioConfig
+    wording = ("criteria",)
+
+    def about(self) -> dict[str, Any]:
+        c = self.config
+        ours = super().about() if c.needs_domain or c.criteria == "general" else {}
+        return {**ours, **about_domain(c.router)} if c.needs_domain else ours
 
     def roles(self) -> dict[str, frozenset[str]]:
         c = self.config
@@ -96,25 +106,13 @@ class DensityRatio(Annotator[DensityRatioConfig]):
         c = self.config
         if c.exemplar and last_user_text(group.prompt) is None:
             return [Annotation(r.id, reason="no_user_turn") for r in group.responses]
-        routed = yield from self._route(group.prompt)
+        routed = (yield from domain_of(group.prompt, c.router, c.router_role)) if c.needs_domain else {}
+        if isinstance(routed, Failed):
+            return [Annotation(r.id, reason=routed.reason, raw=routed.detail or None) for r in group.responses]
         context = self._context(group, DOMAINS[int(routed.get("domain", 0))])
         strong = yield [Score(c.strong, context, r.continuation, terminator=c.terminator) for r in group.responses]
         weak = yield [Score(c.weak, context, r.continuation, terminator=c.terminator) for r in group.responses]
         return [self._annotation(r, s, w, routed) for r, s, w in zip(group.responses, strong, weak, strict=True)]
-
-    def _route(self, prompt: Conversation) -> Generator[Sequence[Request], Sequence[Result], dict[str, float]]:
-        """The parts that tell the prompt's domain; none if it makes no difference."""
-        query = last_user_text(prompt) or ""
-        if not self.config.needs_domain:
-            return {}
-        if self.config.router == "keywords":
-            return {"domain": float(DOMAINS.index(domain_by_keywords(query)))}
-        question = (Turn("user", texts("criteria")["router"].format(query=query)),)
-        labels = tuple(d.capitalize() for d in DOMAINS)
-        [answer] = yield [Choose(self.config.router_role, question, labels)]
-        if not isinstance(answer, Chosen):
-            return {"domain": 0.0, "router_failed": 1.0}
-        return {"domain": float(max(range(len(DOMAINS)), key=answer.logprobs.__getitem__))}
 
     def _context(self, group: Group, domain: str) -> Conversation:
         """The prompt as both models see it."""
@@ -151,3 +149,28 @@ def domain_by_keywords(query: str) -> str:
     if _SAFETY.search(query):
         return "safety"
     return "reasoning" if _REASONING.search(query) else "chat"
+
+
+def domain_of(prompt: Conversation, router: Literal["keywords", "model"], role: str) -> DomainFinding:
+    """The parts that tell the domain of `prompt`, by word lists or by asking the model in `role`. If that fails for good it is
+    chat; a failure that may pass is given back."""
+    query = last_user_text(prompt) or ""
+    if router == "keywords":
+        return {"domain": float(DOMAINS.index(domain_by_keywords(query)))}
+    question = (Turn("user", texts("criteria")["router"].format(query=query)),)
+    [answer] = yield [Choose(role, question, LETTERS)]
+    if isinstance(answer, Failed) and answer.reason in TRANSIENT:
+        return answer
+    if not isinstance(answer, Chosen):
+        return {"domain": 0.0, "router_failed": 1.0}
+    return {"domain": float(max(range(len(DOMAINS)), key=answer.logprobs.__getitem__))}
+
+
+def about_domain(router: Literal["keywords", "model"]) -> dict[str, Any]:
+    """What the domain of a prompt depends on, for `Annotator.about`: the word lists, or the words put to the model."""
+    if router == "keywords":
+        return {"keywords": digest("keywords", _SAFETY.pattern, _REASONING.pattern)}
+    return {"router": digest("wording", texts("criteria")["router"], LETTERS)}
+
+
+DomainFinding = Generator[Sequence[Request], Sequence[Result], dict[str, float] | Failed]

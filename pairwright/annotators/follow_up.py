@@ -10,7 +10,7 @@ one position. That is not a likelihood and not offered here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,10 @@ class FollowUp(Annotator[FollowUpConfig]):
     """
 
     Config = FollowUpConfig
+    wording = ("follow_ups",)
+
+    def about(self) -> dict[str, Any]:
+        return super().about() if self.config.positive is None or self.config.baseline == "generic" else {}
 
     def roles(self) -> dict[str, frozenset[str]]:
         return {self.config.role: frozenset({"score"})}

@@ -18,6 +18,23 @@ BUILT_IN = {
     "follow_up": "pairwright.annotators.follow_up:FollowUp",
     "contrastive_prompt": "pairwright.annotators.contrastive_prompt:ContrastivePrompt",
     "displacement": "pairwright.annotators.displacement:Displacement",
+    "implicit_reward": "pairwright.annotators.implicit_reward:ImplicitReward",
+    "cream": "pairwright.annotators.consistency:Cream",
+    "scir": "pairwright.annotators.consistency:Scir",
+    "pairwise": "pairwright.annotators.judges.pairwise:Pairwise",
+    "graded": "pairwright.annotators.judges.graded:Graded",
+    "yes_no": "pairwright.annotators.judges.yes_no:YesNo",
+    "additive": "pairwright.annotators.judges.additive:Additive",
+    "attributes": "pairwright.annotators.judges.attributes:Attributes",
+    "checklist": "pairwright.annotators.judges.checklist:Checklist",
+    "principle": "pairwright.annotators.judges.principle:Principle",
+    "reasoning": "pairwright.annotators.judges.reasoning:Reasoning",
+    "jury": "pairwright.annotators.judges.jury:Jury",
+    "debate": "pairwright.annotators.judges.debate:Debate",
+    "person": "pairwright.annotators.judges.person:Person",
+    "domain_router": "pairwright.annotators.routing.domain:DomainRouter",
+    "cascade": "pairwright.annotators.routing.cascade:Cascade",
+    "budgeted": "pairwright.annotators.routing.budgeted:Budgeted",
 }
 """The same as in pyproject.toml, and read instead of it: the metadata of an editable install may be old or absent."""
 

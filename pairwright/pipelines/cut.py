@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairwright.annotators.base import group_id
-from pairwright.annotators.length import fit_alpha
+from pairwright.annotators.length import debias, fit_alpha
 from pairwright.pipelines.combine import combine
+from pairwright.pipelines.combining.numbers import spread_within
+from pairwright.pipelines.combining.votes import Votes
 from pairwright.pipelines.filters import PairColumns, Side, apply_filters
+from pairwright.pipelines.filters.base import Comparisons
 from pairwright.pipelines.pairs import Candidate, Pair, PairConfig, pair_id, pairs_of, unusable
 from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.recipe import Recipe
@@ -25,6 +29,7 @@ from pairwright.storage.schemas import pairs_schema
 
 Score = tuple[float | None, str | None]  # a score, or the reason why there is none
 COLUMNS = ["response_id", "prompt_id", "text", "tokens", "finish_reason", "reason"]
+WON = {"a": 1.0, "b": 0.0, "tie": 0.5}  # what a verdict gives the first response
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,13 @@ def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[C
     assert recipe.combine is not None
     scores = {name: read_scores(stored.annotations[name], stored.groups) for name in recipe.combine.scores}
     alphas = {name: fit_alpha(list(_lengths(stored, recipe.pair, scores[name]))) for name in recipe.combine.automatic}
+    spreads = {
+        name: spread_within([debias(s, n, alpha).tolist() for s, n in _lengths(stored, recipe.pair, scores[name])])
+        for name, alpha in recipe.combine.alphas(alphas).items()
+        if name in recipe.combine.spread_of
+    }
+    voters = recipe.combine.scores if recipe.combine.rule == "votes" else ()
+    comparisons = {name: read_comparisons(stored.annotations[name], stored.groups) for name in voters}
     for prompt_id, rows in read_groups(stored):
         barriers = [unusable(row["text"], row["finish_reason"], recipe.pair) for row in rows]
         found = {
@@ -107,13 +119,15 @@ def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[C
             ]
             for name, known in scores.items()
         }
-        chars = [len(row["text"]) for row in rows]
+        ids, chars = [row["response_id"] for row in rows], [len(row["text"]) for row in rows]
         combined = combine(
             {name: [s for s, _ in column] for name, column in found.items()},
             {name: [r for _, r in column] for name, column in found.items()},
             recipe.combine,
             chars,
             alphas,
+            spreads,
+            {name: _met(ids, barriers, known) for name, known in comparisons.items() if not known.compared.isdisjoint(ids)},
         )
         yield (
             prompt_id,
@@ -122,6 +136,12 @@ def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[C
                 for row, n, score, reason in zip(rows, chars, combined.scores, combined.reasons, strict=True)
             ],
         )
+
+
+def _met(ids: Sequence[str], barriers: Sequence[str | None], known: Comparisons) -> Votes:
+    """The votes of one group by the places of its responses; those that can enter no pair are not voted on."""
+    places = [i for i, barrier in enumerate(barriers) if barrier is None]
+    return {(i, j): known.verdicts[ids[i], ids[j]] for i, j in combinations(places, 2) if (ids[i], ids[j]) in known.verdicts}
 
 
 def read_groups(stored: Stored) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -148,13 +168,31 @@ def read_scores(files: Iterable[Path], groups: frozenset[str]) -> dict[str, Scor
     return scores
 
 
+def read_comparisons(files: Iterable[Path], groups: frozenset[str]) -> Comparisons:
+    """What an annotator found of two responses of one of `groups`."""
+    verdicts, probabilities = dict[tuple[str, str], float](), dict[tuple[str, str], float]()
+    compared, wanted = set[str](), pa.array(groups, pa.string())
+    for path in files:
+        table = read_table(path, ["group_id", "subject_id", "other_id", "label", "score"])
+        table = table.filter(pc.is_in(table["group_id"], wanted))
+        both = table.filter(pc.is_valid(table["other_id"]))
+        compared.update(table.filter(pc.is_in(table["group_id"], both["group_id"].combine_chunks()))["subject_id"].to_pylist())
+        columns = (both[name].to_pylist() for name in ("subject_id", "other_id", "label", "score"))
+        for a, b, label, p in zip(*columns, strict=True):
+            if label in WON:
+                verdicts[a, b], verdicts[b, a] = WON[label], 1 - WON[label]
+                if p is not None:
+                    probabilities[a, b], probabilities[b, a] = p, 1 - p
+    return Comparisons(verdicts, compared, probabilities)
+
+
 def read_parts(files: Iterable[Path], groups: frozenset[str], subjects: set[str]) -> dict[str, dict[str, float]]:
     """response id -> the numbers its annotation in one of `groups` was made of, for the valid ones of `subjects`."""
     wanted, inside, parts = pa.array(subjects, pa.string()), pa.array(groups, pa.string()), {}
     for path in files:
-        table = read_table(path, ["group_id", "subject_id", "valid", "parts"])
+        table = read_table(path, ["group_id", "subject_id", "other_id", "valid", "parts"])
         here = pc.and_(pc.is_in(table["group_id"], inside), pc.is_in(table["subject_id"], wanted))
-        table = table.filter(pc.and_(table["valid"], here))
+        table = table.filter(pc.and_(pc.and_(table["valid"], pc.is_null(table["other_id"])), here))
         for subject, items in zip(table["subject_id"].to_pylist(), table["parts"].to_pylist(), strict=True):
             parts[subject] = {item["name"]: item["value"] for item in items}
     return parts
@@ -187,6 +225,8 @@ def _judged(pairs: Sequence[tuple[str, Pair]], candidates: Mapping[str, Candidat
         side([p.chosen_id for _, p in pairs], [p.score_chosen for _, p in pairs]),
         side([p.rejected_id for _, p in pairs], [p.score_rejected for _, p in pairs]),
         lambda name: read_parts(stored.annotations[name], stored.groups, set(candidates)),
+        lambda name: {i: s for i, (s, _) in read_scores(stored.annotations[name], stored.groups).items() if s is not None},
+        lambda name: read_comparisons(stored.annotations[name], stored.groups),
     )
     outcome = apply_filters(recipe.filters, columns)
     return pa.table(

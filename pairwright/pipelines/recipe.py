@@ -137,10 +137,12 @@ class Recipe(Part):
             if needed not in names:
                 self.annotators.append(AnnotatorSpec(use=method, name=needed))
                 names.append(needed)
-        for name in self.combine.scores if self.combine else ():
+        readers = [("`combine`", tuple(self.combine.scores))] if self.combine else []
+        readers += [(f"the filter {f.name!r}", f.reads()) for f in self.filters]
+        for who, name in [(who, name) for who, read in readers for name in read]:
             if name not in names:
                 raise PairwrightError(
-                    f"`combine` uses {name!r}, but the recipe's annotators are {', '.join(names)}{near(name, names)}"
+                    f"{who} uses {name!r}, but the recipe's annotators are {', '.join(names)}{near(name, names)}"
                 )
         return self
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from pairwright.annotators.contrastive_prompt import ContrastivePrompt, ContrastivePromptConfig, token_rewards
 from pairwright.annotators.wording import texts
 from pairwright.engines.requests import Failed
-from pairwright.ids import digest
 
 BETTER, WORSE = texts("contrast")["better"], texts("contrast")["worse"]
 LOGPROBS = st.lists(st.tuples(st.floats(-800, 0, width=32), st.floats(-800, 0, width=32)), min_size=1, max_size=20)
@@ -81,7 +80,6 @@ def test_the_two_instructions_are_of_about_one_length():
     assert abs(len(BETTER.split()) - len(WORSE.split())) <= 3
 
 
-def test_the_texts_are_those_of_this_version():
-    assert (ContrastivePrompt.version, digest(texts("contrast"))) == (1, "cc03e6946cf84cb3535669e1"), (
-        "texts changed: raise `version`, then this pin"
-    )
+def test_our_instructions_enter_the_fingerprint_where_they_are_given():
+    assert set(annotator().about()["wording"]) == set(annotator(better="Rhyme.").about()["wording"]) == {"contrast"}
+    assert annotator(better="Rhyme.", worse="Do not.").about() == {}

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pairwright.annotators import registry
 from pairwright.annotators.base import Annotator
@@ -19,11 +20,20 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGINS = REPOSITORY / "tests" / "plugins"
 
 
-@pytest.mark.parametrize("name", registry.BUILT_IN)
+MADE_OF_OTHERS = {"jury": "members", "domain_router": "default", "cascade": "stages", "budgeted": "cheap"}
+
+
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN.keys() - MADE_OF_OTHERS.keys()))
 def test_every_built_in_annotator_loads_and_needs_no_settings(name):
     method = registry.load(name)
     assert issubclass(method, Annotator)
     assert isinstance(method.configured().roles(), dict)
+
+
+@pytest.mark.parametrize("name", MADE_OF_OTHERS)
+def test_annotators_made_of_others_ask_for_them(name):
+    with pytest.raises(ValidationError, match=MADE_OF_OTHERS[name]):
+        registry.load(name).configured()
 
 
 def test_the_built_in_names_are_those_of_the_project_file():

@@ -207,9 +207,12 @@ def test_a_recipe_names_its_filters_by_use():
             {"use": "margin", "name": "clear", "min": 0.5},
             {"use": "length_ratio", "max": 2},
             {"use": "near_identical", "threshold": 0.9},
+            {"use": "consensus", "annotators": ["one", "other"]},
+            {"use": "strength", "annotators": ["one", "other"], "min": 0},
+            {"use": "verdict", "annotator": "one"},
         ]
     )
-    assert [f.name for f in listed] == ["ches", "clear", "length_ratio", "near_identical"]
+    assert [f.name for f in listed] == ["ches", "clear", "length_ratio", "near_identical", "consensus", "strength", "verdict"]
     assert [type(f) for f in listed] == list(FILTERS.values())
     assert list(FILTERS) == [f.use for f in listed]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +18,25 @@ from pairwright.errors import PairwrightError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Parts = Mapping[str, Mapping[str, float]]  # response id -> the named numbers of its annotation
+Scores = Mapping[str, float]  # response id -> its score; a response without one is absent
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What an annotator found of responses two by two. Whether it compares is told by group: a router may rate in another.
+
+    verdicts: (id, id), in both orders -> 1 where the first was found better, 0 where the second, 1/2 a tie; an invalid one is
+        absent. compared: the responses of all groups in which it compared any two, whatever came of it. probabilities: where
+        there is a verdict P(the first is better), as stored.
+    """
+
+    verdicts: Mapping[tuple[str, str], float]
+    compared: Set[str]
+    probabilities: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
+def _nothing_stored(annotator: str) -> Any:
+    raise KeyError(f"nothing is stored of {annotator!r}")
 
 
 @dataclass(frozen=True)
@@ -39,12 +58,15 @@ class Side:
 
 @dataclass(frozen=True)
 class PairColumns:
-    """N pairs as columns. `load_parts(annotator)` gives what that annotator stored for each response it could label."""
+    """N pairs as columns. `load_parts(annotator)` gives what that annotator stored for each response it could label,
+    `load_scores` their scores, and `load_comparisons` its verdicts on two responses."""
 
     pair_ids: Sequence[str]
     chosen: Side
     rejected: Side
     load_parts: Callable[[str], Parts]
+    load_scores: Callable[[str], Scores] = _nothing_stored
+    load_comparisons: Callable[[str], Comparisons] = _nothing_stored
 
     def __post_init__(self) -> None:
         for side in (self.chosen, self.rejected):
@@ -64,13 +86,34 @@ class PairColumns:
         """The stored parts of `annotator` (its name in the recipe) by response id; a response without a label is absent."""
         return self.load_parts(annotator)
 
+    def margins(self, annotator: str) -> list[float | None]:
+        """For each pair the score of chosen - the score of rejected by `annotator` alone; None where it lacks one of them."""
+        scores = self.load_scores(annotator)
+        found = ((scores.get(c), scores.get(r)) for c, r in zip(self.chosen.ids, self.rejected.ids, strict=True))
+        return [None if c is None or r is None else c - r for c, r in found]
+
+    def votes(self, annotator: str, tie_band: float = 0.0) -> list[float | None]:
+        """For each pair what `annotator` says: 1 the chosen is better, 0 the rejected, 1/2 a tie, None nothing. Where it compared
+        responses of the pair's group, its vote is its stored comparison of the two; elsewhere its score difference, a tie where
+        that is at most `tie_band`."""
+        known = self.load_comparisons(annotator)
+        by_score = [None if m is None else 0.5 if abs(m) <= tie_band else float(m > 0) for m in self.margins(annotator)]
+        return [
+            known.verdicts.get((c, r)) if c in known.compared else vote
+            for c, r, vote in zip(self.chosen.ids, self.rejected.ids, by_score, strict=True)
+        ]
+
 
 @dataclass(frozen=True)
 class FilterScores:
-    """One float64 per pair, masked where it is missing, and then `reasons[i]` says why (None where there is a value)."""
+    """One float64 per pair, masked where it is missing, and then `reasons[i]` says why (None where there is a value).
+
+    faults: for each pair why it fails even if its score is good enough, or None; empty where the score tells all.
+    """
 
     values: np.ma.MaskedArray[Any, np.dtype[np.float64]]
     reasons: Sequence[str | None]
+    faults: Sequence[str | None] = ()
 
     def __post_init__(self) -> None:
         missing = np.array([r is not None for r in self.reasons], dtype=bool)
@@ -80,14 +123,14 @@ class FilterScores:
             raise ValueError("a filter score is not a finite number; mask it and give a reason instead")
 
     @classmethod
-    def of(cls, values: Sequence[float | None] | Floats, reason: str = "") -> FilterScores:
+    def of(cls, values: Sequence[float | None] | Floats, reason: str = "", faults: Sequence[str | None] = ()) -> FilterScores:
         """One number per pair; None is masked, and `reason` says why."""
         missing = [v is None for v in values]
         if any(missing) and not reason:
             raise ValueError("a filter score is missing without saying why")
         filled = [0.0 if v is None else v for v in values]
         reasons = [reason if m else None for m in missing]
-        return cls(np.ma.MaskedArray(np.array(filled, dtype=np.float64), mask=missing), reasons)
+        return cls(np.ma.MaskedArray(np.array(filled, dtype=np.float64), mask=missing), reasons, faults)
 
 
 class Filter(BaseModel, ABC):
@@ -115,6 +158,10 @@ class Filter(BaseModel, ABC):
         """The annotations it reads: an annotator's name in the recipe -> the method that must stand behind the name."""
         return {}
 
+    def reads(self) -> tuple[str, ...]:
+        """The annotators, of whatever method, that the recipe must have because this filter reads their labels."""
+        return ()
+
     @abstractmethod
     def score(self, pairs: PairColumns) -> FilterScores:
         """One number per pair."""
@@ -127,9 +174,9 @@ class Filter(BaseModel, ABC):
         """For each pair: why it fails, or None (keep). `on_missing` decides whether `<name>_missing: <reason>` is said."""
         judged = iter(self.objections(scores.values.compressed()))
         sentences: list[str | None] = []
-        for reason in scores.reasons:
+        for reason, fault in zip(scores.reasons, scores.faults or [None] * len(scores.reasons), strict=True):
             if reason is None:
-                sentences.append(next(judged))
+                sentences.append(next(judged) or fault)
             else:
                 sentences.append(f"{self.name}_missing: {reason}" if self.on_missing == "drop" else None)
         return sentences

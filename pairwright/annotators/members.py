@@ -1,0 +1,74 @@
+"""Annotators made of others: how one names its members, and how any member compares two responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from pairwright.annotators.base import Annotator, AnnotatorConfig, Group, Response
+from pairwright.annotators.comparing import Comparer, Comparing, Comparison, passing, sigmoid, verdict_of
+from pairwright.annotators.registry import load
+
+
+class Member(AnnotatorConfig):
+    """One annotator inside another: `use` names the method, the rest are that method's own settings.
+
+    slope: how a score difference of a member that rates single responses becomes P(a is better) = sigmoid(slope * difference).
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: str
+    slope: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Member:
+        try:
+            if not self.annotator.rates:
+                raise ValueError(f"{self.use} says nothing about which response is better: use another annotator here")
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{self.use}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return self
+
+    @cached_property
+    def annotator(self) -> Annotator[Any]:
+        """The annotator with its settings."""
+        return load(self.use).configured(self.model_extra or {})
+
+    def compare(self, group: Group, a: Response, b: Response) -> Comparing:
+        """Compare two responses: by the annotator's own comparison, or by the difference of the scores it gives them."""
+        annotator = self.annotator
+        if isinstance(annotator, Comparer):
+            return (yield from annotator.compare(group, a, b))
+        pair = Group(group.prompt_id, group.prompt, (a, b), group.reference, group.tags)
+        rated = {x.subject: x for x in (yield from annotator.annotate(pair)) if x.other is None}
+        unrated = [rated[r.id] for r in (a, b) if rated[r.id].score is None]
+        if unrated:
+            lost = passing(unrated) or unrated[0]
+            return Comparison(None, reason=lost.reason, raw=lost.raw)
+        first, second = float(rated[a.id].score or 0.0), float(rated[b.id].score or 0.0)
+        p = sigmoid(self.slope * (first - second))
+        return Comparison(verdict_of(p), p, parts={"score_a": first, "score_b": second})
+
+
+def roles_of(members: Sequence[Member]) -> dict[str, frozenset[str]]:
+    """Every role the members ask, with all that any of them needs of it."""
+    roles: dict[str, frozenset[str]] = {}
+    for member in members:
+        for role, needs in member.annotator.roles().items():
+            roles[role] = roles.get(role, frozenset()) | needs
+    return roles
+
+
+def about_members(members: Sequence[Member]) -> Mapping[str, Any]:
+    """What the labels of an annotator depend on through its members, besides their settings."""
+    return {"members": [_about(member.use, member.annotator) for member in members]}
+
+
+def _about(use: str, annotator: Annotator[Any]) -> dict[str, Any]:
+    settings = annotator.config.model_dump(mode="json")
+    return {"use": use, "version": annotator.version, "settings": settings, **annotator.about()}

@@ -1,0 +1,1 @@
+"""Routers: annotators that decide which other annotator is asked."""

@@ -12,6 +12,9 @@ import typer
 
 from pairwright import __version__
 from pairwright.errors import PairwrightError
+from pairwright.flows.calibrating import calibrate
+from pairwright.flows.evaluating import evaluate
+from pairwright.flows.reviewing import app as review_app
 
 if TYPE_CHECKING:
     from pairwright.pipelines.build import Build
@@ -333,7 +336,9 @@ def export(
     version: Annotated[int | None, typer.Option(help="default: the latest")] = None,
     root: Root = Path("data"),
     force: Annotated[bool, typer.Option("--force", help="overwrite a file that is there")] = False,
-    neutral_below: Annotated[float | None, typer.Option(help="prm800k: rate a right step of a lower score 0")] = None,
+    neutral_below: Annotated[
+        float | None, typer.Option(help="prm800k: rate a right step with a smaller share of right rollouts 0")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write step labels in another project's format; a row that format cannot carry is counted with its reason."""
@@ -363,6 +368,10 @@ def replay(recipe: RecipePath, overrides: Overrides = None, as_json: Json = Fals
         _json(_fields(found))
     else:
         print(f"{found.equal:,} of {found.trees:,} trees came out equal, from {found.answers:,} answers of the journal")
+        if found.skipped:
+            print(
+                f"{found.skipped:,} more were skipped: a request failed when they were grown, and the journal keeps no failures"
+            )
         for line in found.differences[:10]:
             print(f"  {line}")
     if found.differences:
@@ -401,6 +410,11 @@ def annotators(as_json: Json = False) -> None:
         _json(available())
     else:
         screen.table("", ("annotator", "package"), list(available().items()))
+
+
+app.command()(evaluate)
+app.command()(calibrate)
+app.add_typer(review_app, name="review")
 
 
 def _build(recipe: Path, overrides: list[str] | None) -> Build:

@@ -1,0 +1,1 @@
+"""Evaluating annotators against labelled data."""

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pairwright.annotators.steps.moves import Moves
@@ -209,6 +209,7 @@ class TestValues:
         assert [tree.value, [tree.q(n) for n in range(len(tree))]] == [[None] * len(tree)] * 2 and tree.visits[ROOT] == 4
 
 
+@example(3, 10, 3, 0.75, None)  # an end that what goes on from it disputes
 @given(st.integers(0, 10**6), st.integers(1, 15), st.integers(1, 4), st.floats(0.05, 0.9), st.sampled_from([None, "judge"]))
 def test_q_is_the_mean_of_what_was_backed_up_and_ends_are_never_selected(seed, iterations, children, ends, value):
     world = StepWorld(chances(seed, ends=ends), judge=lambda text: (len(text) % 7) / 7)
@@ -219,7 +220,8 @@ def test_q_is_the_mean_of_what_was_backed_up_and_ends_are_never_selected(seed, i
     for node in range(len(tree)):
         below = [n for n in range(len(tree)) if node in tree.path(n)]
         backed = [tree.value[n] if value else None for n in below if n in expanded]
-        backed += [end for n in below if (end := tree.end_value(n)) is not None]
+        ends_here = [n for n in below if tree.terminal[n] and tree.reason[n] in (None, "disputed_end")]
+        backed += [float(tree.verdict[n] == "right") for n in ends_here]
         assert tree.visits[node] == len(backed)
         q = tree.q(node)
         assert (q is None) == (not any(b is not None for b in backed))

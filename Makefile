@@ -13,7 +13,7 @@ demo: .venv/.base
 	@$(BIN)/python benchmarks/demo.py
 
 test: .venv/.dev lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

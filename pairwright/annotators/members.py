@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -30,9 +31,20 @@ class Member(AnnotatorConfig):
             if not self.annotator.rates:
                 raise ValueError(f"{self.use} says nothing about which response is better: use another annotator here")
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{self.use}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise ValueError(self._mistake(error)) from None
         return self
+
+    def _mistake(self, error: ValidationError) -> str:
+        """The first mistake in the settings, in one sentence."""
+        first = error.errors()[0]
+        place, key = ".".join(map(str, first["loc"])), str(first["loc"][-1]) if first["loc"] else ""
+        if first["type"] == "missing":
+            return f"{self.use}: {place} is missing: add it"
+        if first["type"] == "extra_forbidden":
+            known = [] if len(first["loc"]) > 1 else [*load(self.use).Config.model_fields, *type(self).model_fields]
+            near = difflib.get_close_matches(key, known, 1)
+            return f"unknown setting {place!r} of {self.use}: " + (f"did you mean {near[0]}?" if near else "remove it")
+        return ": ".join(part for part in (self.use, place, first["msg"].removeprefix("Value error, ")) if part)
 
     @cached_property
     def annotator(self) -> Annotator[Any]:

@@ -34,6 +34,11 @@ def calibrate(
     if budget is None:
         calibration = calibrate_cascade(answers, alpha, delta, names, per_stage_delta)
         _show_cascade(calibration)
+        if not calibration.accepted:
+            raise PairwrightError(
+                "there is no cascade to put into a recipe, for none of its stages would ever decide: give more labelled items, a "
+                "larger --alpha, or better judges"
+            )
     elif len(names) != 2:
         raise PairwrightError(
             f"a budgeted router has a cheap and a strong judge, but the files hold {', '.join(names)}: give two"
@@ -65,6 +70,8 @@ def _show_cascade(c: CascadeCalibration) -> None:
     ]
     columns = ("stage", "asked", "no answer", "threshold", "accepted", "agree", "error bound")
     screen.table(f"a cascade for disagreement of at most {c.alpha:g} with probability {1 - c.delta:g}", columns, rows)
+    if not c.accepted:
+        _say(f"no threshold qualifies on these {c.judges.n} items: this cascade would never decide, every item would abstain")
     agreement = "no verdict" if c.agreement is None else f"agreement {c.agreement:.1%}"
     _say(f"{c.judges.n} items: coverage {c.coverage:.1%}, {agreement}; an item costs {_costs(c.tokens, c.seconds, c.money)}")
     last = c.judges.answers[-1]

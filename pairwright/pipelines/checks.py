@@ -42,11 +42,12 @@ class Check:
 
 
 class Range(NamedTuple):
-    """The versions we know to work, those we know to be broken, and why."""
+    """The versions we know to work, those we know to be broken, and why. `fix`: if not to install one that works."""
 
     works: str
     why: str
     broken: str | None = None
+    fix: str | None = None
 
 
 RANGES = {
@@ -59,6 +60,7 @@ RANGES = {
     "duckdb": Range(">=1.5.5,<3", "tested with 1.5 and 2.0"),
     "pyarrow": Range(">=24,<27", "tested with these"),
     "datasets": Range(">=5,<6", "its folder conventions are what is published"),
+    "scikit-learn": Range(">=1.5", "routers are calibrated with it", fix="pip install ."),
 }
 """The same ranges as in pyproject.toml."""
 
@@ -147,7 +149,7 @@ def _package(name: str) -> Check:
     from packaging.specifiers import SpecifierSet
 
     about, found = RANGES[name], installed(name)
-    fix = f"pip install '{name}{about.works}'"
+    fix = about.fix or f"pip install '{name}{about.works}'"
     if found is None:
         return Check(name, "fail", "is not installed", fix)
     if SpecifierSet(about.works).contains(found, prereleases=True):

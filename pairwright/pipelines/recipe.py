@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pairwright.annotators.base import Annotator
+from pairwright.annotators.comparing import Comparer
 from pairwright.annotators.registry import available, load
+from pairwright.annotators.routing.domain import DomainRouter
 from pairwright.annotators.steps.base import VERIFIER
 from pairwright.engines.models import AnyModel
 from pairwright.engines.requests import Sampling
@@ -20,7 +22,8 @@ from pairwright.files import check_name
 from pairwright.pipelines.combine import CombineConfig
 from pairwright.pipelines.filters import AnyFilter
 from pairwright.pipelines.filters.base import check_names
-from pairwright.pipelines.mistakes import keys_of, models_in, near, sentences
+from pairwright.pipelines.filters.verdict import Verdict
+from pairwright.pipelines.mistakes import Known, keys_of, models_below, models_in, near, sentences
 from pairwright.pipelines.pairs import PairConfig
 from pairwright.pipelines.prompts.sources import PromptSource
 from pairwright.pipelines.steps.config import StepsConfig
@@ -144,6 +147,13 @@ class Recipe(Part):
                 raise PairwrightError(
                     f"{who} uses {name!r}, but the recipe's annotators are {', '.join(names)}{near(name, names)}"
                 )
+        comparing = [a.name for a in self.annotators if issubclass(load(a.use), Comparer | DomainRouter)]
+        for f in self.filters:
+            if isinstance(f, Verdict) and f.annotator not in comparing:
+                others = f"one of {', '.join(comparing)}" if comparing else "an annotator that does, such as pairwise"
+                raise PairwrightError(
+                    f"the filter {f.name!r} reads comparisons, and {f.annotator} compares nothing: name {others}"
+                )
         return self
 
     def built(self) -> dict[str, Annotator[Any]]:
@@ -188,21 +198,23 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
     """A checked recipe; every mistake is named with its place and, where there is one, the nearest right name."""
     prefix: list[str] = []
+    roots: list[type[BaseModel]] = [Recipe]
     try:
         recipe = Recipe.model_validate(data)
         for i, spec in enumerate(recipe.annotators):
-            prefix = ["annotators", str(i)]
+            prefix, roots = ["annotators", str(i)], [load(spec.use).Config]
             spec.build()
     except ValidationError as error:
-        said = dict.fromkeys(sentences(error, lambda loc: _known_keys(data, loc), prefix))
+        said = dict.fromkeys(sentences(error, lambda loc: _known_keys(data, loc), prefix, roots))
         raise PairwrightError(f"{where}: {'; '.join(said)}") from None
     except PairwrightError as error:
         raise PairwrightError(f"{where}: {error}") from None
     for role, by_whom in recipe.role_needs().items():
         if role not in recipe.models:
+            people = any("review" in wants for wants in by_whom.values())
             raise PairwrightError(
-                f"{where}: the role {role!r}, which {' and '.join(by_whom)} asks, has no model: add `{role}:` under `models`"
-                + near(role, list(recipe.models))
+                f"{where}: the role {role!r}, which {' and '.join(by_whom)} asks, has no model: add "
+                f"`{role}:{' {engine: people}' if people else ''}` under `models`" + near(role, list(recipe.models))
             )
     return recipe
 
@@ -264,11 +276,33 @@ def _index(step: str, items: list[Any], text: str) -> int:
     raise PairwrightError(f"the override {text!r}: there is no item {step!r}; the items are {', '.join(map(str, names))}")
 
 
-def _known_keys(data: Mapping[str, Any], loc: Sequence[str]) -> list[str]:
-    """The keys that the one at `loc` could have been meant to be."""
+def _known_keys(data: Mapping[str, Any], loc: Sequence[str]) -> Known:
+    """What the key at `loc` could have been meant to be: a setting of its part if that says what it is, else any."""
     section = Recipe.model_fields.get(loc[0])
     if section is None or len(loc) == 1:
-        return list(Recipe.model_fields)
+        return Known(list(Recipe.model_fields))
     specs = data.get("annotators") if loc[0] == "annotators" else None
     uses = {a if isinstance(a, str) else a.get("use") for a in specs or [] if isinstance(a, str | Mapping)}
-    return keys_of([*models_in(section.annotation), *(load(name).Config for name in available() if name in uses)])
+    roots = [*models_in(section.annotation), *(load(name).Config for name in available() if name in uses)]
+    kind, value = _kind_at(data, loc[:-1])
+    if loc[0] == "annotators" and len(loc) == 3 and value in available():
+        return Known(sorted({*load(value).Config.model_fields, *AnnotatorSpec.model_fields}), value)
+    for model in models_below(roots):
+        if (field := model.model_fields.get(kind)) and value in get_args(field.annotation):
+            return Known(sorted(model.model_fields), value)
+    return Known(keys_of(roots))
+
+
+def _kind_at(data: Any, loc: Sequence[str]) -> tuple[str, str]:
+    """How the part at `loc` says what it is, as in ("use", "pairwise"); empty if it does not."""
+    for step in loc:
+        if isinstance(data, Mapping):
+            data = data.get(step)
+        elif isinstance(data, list) and step.isdigit() and int(step) < len(data):
+            data = data[int(step)]
+        else:
+            return "", ""
+    if isinstance(data, str):
+        return "use", data
+    found = data if isinstance(data, Mapping) else {}
+    return next(((kind, found[kind]) for kind in ("use", "engine", "source") if isinstance(found.get(kind), str)), ("", ""))

@@ -61,12 +61,18 @@ def _front(manifest: Manifest, configs: list[dict[str, Any]]) -> str:
         "pretty_name": manifest.dataset,
         "license": "apache-2.0",
         "task_categories": ["text-generation"],
-        "annotations_creators": ["machine-generated"],
+        "annotations_creators": ["machine-generated", *(["expert-generated"] if _asks_people(manifest.recipe) else [])],
         "tags": ["preference", "dpo", "synthetic", "on-policy"],
         "size_categories": [next((label for limit, label in SIZES if rows < limit), "n>10M")],
         "configs": configs,
     }
     return f"---\n{yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)}---\n\n"
+
+
+def _asks_people(recipe: Mapping[str, Any]) -> bool:
+    """Does a role of the recipe mean people?"""
+    models = recipe.get("models") or {}
+    return any(isinstance(model, Mapping) and model.get("engine") == "people" for model in models.values())
 
 
 def _annotators(recipe: Mapping[str, Any]) -> list[str]:

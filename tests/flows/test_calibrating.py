@@ -11,6 +11,7 @@ from pairwright.flows.calibrating import calibrate
 from pairwright.flows.evaluating import evaluate
 from pairwright.pipelines.calibration.calibrate import calibrate_budget, calibrate_cascade
 from pairwright.pipelines.calibration.judged import read_judged
+from pairwright.pipelines.recipe import AnnotatorSpec
 from tests.recipes import settings
 
 
@@ -63,14 +64,17 @@ def test_a_budget_needs_two_judges(files):
 
 
 @pytest.mark.parametrize("budget", [None, 0.3])
-def test_what_evaluate_writes_is_what_calibrate_reads(tmp_path, budget):
+def test_what_calibrate_writes_of_evaluated_judges_is_an_annotator_that_asks_the_same_roles(tmp_path, budget):
     words = random.Random(0)
     rows = []
     for i in range(80):
         texts = [" ".join(words.choices(["red", "blue", "sun", "tree"], k=words.randint(4, 12))) for _ in range(2)]
         rows.append({"prompt": f"Q{i}", "responses": texts, "better": i % 2})
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    judges = [{"use": "pairwise", "name": name, "role": role} for name, role in (("small", "weak"), ("judge", "strong"))]
+    judges = [
+        {"use": "pairwise", "name": name, "role": role, "criteria": "Which is true?"}
+        for name, role in (("small", "weak"), ("judge", "strong"))
+    ]
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings(tmp_path / "data", annotators=judges)))
     for name in ("small", "judge"):
         evaluate(tmp_path / "recipe.yaml", tmp_path / "pairs.jsonl", annotator=[name], out=tmp_path / name)
@@ -78,4 +82,22 @@ def test_what_evaluate_writes_is_what_calibrate_reads(tmp_path, budget):
     calibrate(files, alpha=0.7, budget=budget, out=tmp_path / "router.yaml")
     [router] = yaml.safe_load((tmp_path / "router.yaml").read_text())["annotators"]
     members = router["stages"] if budget is None else [router["cheap"], router["strong"]]
-    assert [m["use"] for m in members] == ["small", "judge"] and "80 items" in (tmp_path / "router.yaml").read_text()
+    for member, judge in zip(members, judges, strict=True):
+        assert {k: v for k, v in member.items() if k != "threshold"} == {k: v for k, v in judge.items() if k != "name"}
+    assert set(AnnotatorSpec(**router).build().roles()) == {"weak", "strong"}
+    text = (tmp_path / "router.yaml").read_text()
+    assert "80 items" in text and "own settings" not in text
+
+
+def test_files_that_do_not_say_the_judges_settings_leave_them_to_the_reader(files, tmp_path):
+    calibrate(files, alpha=0.2, out=tmp_path / "router.yaml")
+    assert "put each `use`'s own settings beside it" in (tmp_path / "router.yaml").read_text()
+
+
+def test_a_cascade_that_would_never_decide_is_not_put_into_a_recipe(files, tmp_path, capsys):
+    for out in (None, tmp_path / "router.yaml"):
+        with pytest.raises(PairwrightError, match="none of its stages would ever decide: give more labelled items"):
+            calibrate(files, alpha=0.001, out=out)
+        shown = capsys.readouterr().out
+        assert "this cascade would never decide" in shown and "use:" not in shown
+    assert not (tmp_path / "router.yaml").exists()

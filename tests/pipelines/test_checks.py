@@ -53,6 +53,12 @@ def test_every_problem_comes_with_a_fix_or_says_it_itself():
     assert all(c.fix or ": " in c.detail for c in run_checks() if c.state != "ok")
 
 
+def test_scikit_learn_is_looked_for_and_comes_with_the_house(monkeypatch):
+    monkeypatch.setattr(checks, "installed", lambda name: None)
+    check = found()["scikit-learn"]
+    assert (check.state, check.fix) == ("fail", "pip install .")
+
+
 def test_nothing_is_written(recipe, tmp_path):
     run_checks(recipe(root=tmp_path / "not" / "there"))
     assert list(tmp_path.iterdir()) == []

@@ -100,3 +100,10 @@ def test_datasets_loads_a_version_and_the_dataset_without_mixing_versions(
     assert load(dataset.folder, "v2-pairs").num_rows == 3
     for table in dataset.tables(3):
         assert load(dataset.path(3), table).num_rows == dataset.manifest(3).rows(table)
+
+
+def test_the_card_says_when_people_have_judged(dataset: Dataset) -> None:
+    commit(dataset, recipe={"models": {"judge": {"engine": "scripted"}}})
+    commit(dataset, recipe={"models": {"judge": {"engine": "scripted"}, "human": {"engine": "people"}}})
+    made = [front(dataset.path(n) / "README.md")["annotations_creators"] for n in (1, 2)]
+    assert made == [["machine-generated"], ["machine-generated", "expert-generated"]]

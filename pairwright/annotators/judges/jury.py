@@ -42,12 +42,14 @@ class JuryConfig(ComparerConfig):
     tie_band: of the rules "mean" and "weighted": a tie when |p - 1/2| is below this.
     """
 
-    members: tuple[Juror, ...] = Field(min_length=2)
+    members: tuple[Juror, ...]
     rule: Literal["majority", "mean", "weighted"] = "majority"
     tie_band: float = Field(0.0, ge=0, lt=0.5)
 
     @model_validator(mode="after")
     def _can_vote(self) -> JuryConfig:
+        if len(self.members) < 2:
+            raise ValueError("a jury needs at least two members")
         twice = [name for name, n in Counter(self.names).items() if n > 1]
         if twice:
             raise ValueError(f"two members are called {twice[0]!r}: give each its own `name`")

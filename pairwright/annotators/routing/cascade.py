@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pairwright.annotators.base import Group, Response
 from pairwright.annotators.comparing import Comparer, ComparerConfig, Comparing, Comparison, passing
@@ -38,8 +38,19 @@ class CascadeConfig(ComparerConfig):
     final: what is given when no stage was sure enough: "abstain" gives nothing, "accept" the last stage's word.
     """
 
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    stages: tuple[Stage, ...]
     final: Literal["abstain", "accept"] = "abstain"
+
+    @model_validator(mode="after")
+    def _can_decide(self) -> CascadeConfig:
+        if not self.stages:
+            raise ValueError("a cascade needs at least one stage")
+        if self.final == "abstain" and all(stage.threshold is None for stage in self.stages):
+            raise ValueError(
+                "no stage has a `threshold`, so that this cascade would never decide: find thresholds with "
+                "`pairwright calibrate`, or set `final: accept`"
+            )
+        return self
 
 
 class Cascade(Comparer[CascadeConfig]):

@@ -71,17 +71,17 @@ class CascadeCalibration:
         return [s.accepted / self.accepted for s in self.stages] if self.accepted else None
 
     def to_recipe(self) -> str:
-        """The annotator as YAML; each `use` is the name under which the annotator was evaluated."""
+        """The annotator as YAML, with each judge's own settings (of older files only its name: `Judges.members`)."""
         stages = [
-            {"use": s.name, **({} if s.slope is None else {"slope": s.slope}), "threshold": t}
-            for s, t in zip(self.stages, self.thresholds, strict=True)
+            {**member, **({} if s.slope is None else {"slope": s.slope}), "threshold": t}
+            for member, s, t in zip(self.judges.members, self.stages, self.thresholds, strict=True)
         ]
         note = (
             f"disagreement with gold at most {self.alpha:g} with probability {1 - self.delta:g}"
             if self.stage_delta < self.delta or len(stages) == 1
             else f"each stage on its own: disagreement with gold at most {self.alpha:g} with probability {1 - self.delta:g}"
         )
-        return _yaml({"use": "cascade", "final": "abstain", "stages": stages}, f"{note}; {self.judges.n} items")
+        return _yaml({"use": "cascade", "final": "abstain", "stages": stages}, f"{note}; {self.judges.n} items", self.judges)
 
 
 def calibrate_cascade(
@@ -156,11 +156,11 @@ class BudgetCalibration:
         return cpt(*self._line, q)
 
     def to_recipe(self) -> str:
-        """The annotator as YAML; each `use` is the name under which the annotator was evaluated."""
-        cheap, strong = self.judges.names
+        """The annotator as YAML, with each judge's own settings (of older files only its name: `Judges.members`)."""
+        cheap, strong = self.judges.members
         settings = {"weights": self.model.weights, "bias": self.model.bias, "tau": self.chosen.tau}
         note = f"the strong judge is asked about {self.chosen.share:.1%} of {self.judges.n} items"
-        return _yaml({"use": "budgeted", "cheap": {"use": cheap}, "strong": {"use": strong}, **settings}, note)
+        return _yaml({"use": "budgeted", "cheap": cheap, "strong": strong, **settings}, note, self.judges)
 
 
 def calibrate_budget(
@@ -201,8 +201,8 @@ def _cost(answer: Judged) -> tuple[float, float, float]:
     return answer.cost_tokens, answer.cost_seconds, answer.cost_money
 
 
-def _yaml(annotator: dict[str, Any], note: str) -> str:
+def _yaml(annotator: dict[str, Any], note: str, judges: Judges) -> str:
     import yaml
 
-    head = f"# calibrated: {note}\n# put each `use`'s own settings beside it\n"
+    head = f"# calibrated: {note}\n" + ("" if judges.described else "# put each `use`'s own settings beside it\n")
     return head + yaml.safe_dump({"annotators": [annotator]}, sort_keys=False)

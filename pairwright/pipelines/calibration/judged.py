@@ -24,6 +24,7 @@ class Judged:
         rates it is sigmoid(difference), the difference being the score of a minus that of b.
     gold: what people said. correct: does the verdict agree with it? None where either is missing.
     cost_tokens, cost_seconds, cost_money: what the answer cost (tokens, seconds, the currency of the prices).
+    use, settings: the annotator's method and its own settings; use is None in files of older versions, which do not say.
     """
 
     id: str
@@ -35,6 +36,8 @@ class Judged:
     cost_money: float = 0.0
     difference: float | None = None
     gold: str | None = None
+    use: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def labelled(self) -> bool:
@@ -65,15 +68,33 @@ class Judges:
         """Number of items."""
         return len(self.answers[0])
 
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """Each annotator as a recipe writes it inside another: its method and settings, or only its name (`described`)."""
+        first = [answers[0] for answers in self.answers]
+        return [{"use": x.use or name, **x.settings} for name, x in zip(self.names, first, strict=True)]
+
+    @property
+    def described(self) -> bool:
+        """Do the files say the method and the settings of every annotator?"""
+        return all(answers[0].use is not None for answers in self.answers)
+
 
 def joined(answers: Mapping[str, Iterable[Judged]]) -> Judges:
     """Join annotators' answers by item id. An item stays if every annotator has judged it and every answer is `labelled`. Raises
-    PairwrightError if an annotator judged an item twice, if an item's gold labels differ, or if none stays."""
+    PairwrightError if an annotator judged an item twice, if its settings or an item's gold labels differ, or if none stays."""
     by_id: list[dict[str, Judged]] = []
     golds: dict[str, tuple[str | None, str]] = {}
     for name, rows in answers.items():
         by_id.append({})
+        written: Judged | None = None
         for row in rows:
+            written = written or row
+            if (row.use, row.settings) != (written.use, written.settings):
+                raise PairwrightError(
+                    f"the annotator {name!r} judged {written.id!r} and {row.id!r} with different settings: evaluate it again, or "
+                    "give the two different names"
+                )
             if by_id[-1].setdefault(row.id, row) is not row:
                 raise PairwrightError(f"the annotator {name!r} has judged the item {row.id!r} twice: remove one of the lines")
             gold, other = golds.setdefault(row.id, (row.gold, name))
@@ -144,6 +165,8 @@ def judged(row: Mapping[str, Any]) -> Judged:
         costs[2],
         difference,
         None if gold is None else str(gold),
+        None if row.get("use") is None else str(row["use"]),
+        dict(row.get("settings") or {}),
     )
 
 

@@ -74,7 +74,8 @@ class ScoreTerm(Settings):
 class CombineConfig(Settings):
     """Which annotators' scores make the score that pairs are built from, and how.
 
-    `scores` maps an annotator's name to its term; a bare number stands for its weight, a bare name for a single term.
+    `scores` maps an annotator's name to its term; a bare number stands for its weight, a bare name for a single term, a list of
+    names for terms without settings.
     Rules, for response i with (debiased) scores r_k,i of annotator k:
 
     - "single": r_i as it is. The rule when one annotator is listed and none is named.
@@ -118,6 +119,8 @@ class CombineConfig(Settings):
         scores = data.get("scores")
         if isinstance(scores, str):
             scores = {scores: {}}
+        if isinstance(scores, list) and all(isinstance(name, str) for name in scores):
+            scores = {name: {} for name in scores}
         if isinstance(scores, Mapping):
             scores = {name: {"weight": term} if isinstance(term, int | float) else term for name, term in scores.items()}
             return {"rule": "single" if len(scores) == 1 else "weighted", **data, "scores": scores}

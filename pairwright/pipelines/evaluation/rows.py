@@ -33,6 +33,8 @@ def row_of(name: str, item: Item, annotations: Sequence[Annotation]) -> Row:
     return {
         "id": item.id,
         "annotator": name,
+        "use": None,
+        "settings": {},
         "protocol": "pairwise" if told else "pointwise",
         "subset": item.subset,
         "language": item.language,

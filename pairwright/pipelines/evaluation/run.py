@@ -123,19 +123,21 @@ def run(plan: Plan, out: Path, progress: Progress) -> Evaluated:
 
 
 def _tasks(plan: Plan, work: Sequence[tuple[str, Item]]) -> Iterator[tuple[Hashable, Task]]:
+    specs = {spec.name: spec for spec in plan.specs}
     for name, item in work:
-        yield (name, item.id), judged(name, plan.annotators[name], item, plan.pool)
+        yield (name, item.id), judged(specs[name], plan.annotators[name], item, plan.pool)
 
 
 def judged(
-    name: str, annotator: Annotator[Any], item: Item, pool: EnginePool
+    spec: AnnotatorSpec, annotator: Annotator[Any], item: Item, pool: EnginePool
 ) -> Generator[Sequence[Request], Sequence[Result], Row]:
-    """Ask one annotator about one item and make its row."""
+    """Ask one annotator about one item and make its row, which says how the annotator is written in a recipe."""
     spent, money = [0.0, 0.0], [0.0]
     asked = annotate.metered(annotator.annotate(item.group), set(annotator.roles()), spent)
     annotations = yield from _priced(asked, pool, money)
     annotate.check_complete(item.group, annotations)
-    return row_of(name, item, annotations) | {"tokens": spent[0], "seconds": spent[1], "money": money[0]}
+    written = {"use": spec.use, "settings": spec.model_dump(mode="json", exclude={"use", "name"})}
+    return row_of(spec.name, item, annotations) | written | {"tokens": spent[0], "seconds": spent[1], "money": money[0]}
 
 
 def _priced(task: Task, pool: EnginePool, money: list[float]) -> Generator[Sequence[Request], Sequence[Result], Any]:

@@ -86,15 +86,19 @@ def read_answers(paths: Sequence[Path]) -> Read:
 
 
 def _rows(file: str, text: str) -> Iterator[tuple[Place, Mapping[str, Any] | Refused]]:
-    """The objects of a JSON list or of JSONL, one after the other; what is broken ends where the next line begins with one."""
-    decoder, at = json.JSONDecoder(), 0
+    """The objects of a JSON list or of JSONL, one after the other; what is broken ends where the next line begins with one,
+    and a list's element that is no object ends where it ends. A list that begins a line is no element of the one before."""
+    decoder, at, number, in_list = json.JSONDecoder(), 0, 0, False
     while at < len(text):
-        if text[at].isspace() or text[at] in "[],":
+        begins = text[at] == "[" and (not in_list or text[at - 1] == "\n")
+        if begins or text[at].isspace() or text[at] in "],":
+            in_list = begins or (in_list and text[at] != "]")
             at += 1
             continue
+        number += 1
         place = Place(file, text.count("\n", 0, at) + 1)
         try:
-            if text[at] != "{":
+            if text[at] != "{" and not in_list:
                 raise ValueError
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
@@ -105,7 +109,8 @@ def _rows(file: str, text: str) -> Iterator[tuple[Place, Mapping[str, Any] | Ref
             lines = f"line {place.line} is" if last <= place.line else f"lines {place.line} to {last} are"
             yield place, Refused(place, "not_json", f"{lines} cut off, damaged, or no answer")
             continue
-        yield place, value
+        is_row = isinstance(value, dict)
+        yield place, value if is_row else Refused(place, "not_json", f"row {number} is no answer: it is not a JSON object")
 
 
 def _argilla(record: Mapping[str, Any]) -> list[dict[str, Any]]:

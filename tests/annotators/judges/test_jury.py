@@ -216,7 +216,8 @@ def test_it_asks_for_every_role_of_its_members_and_depends_on_their_methods():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"members": [{"use": "stub"}]}, "at least 2"),
+        ({"members": [{"use": "stub"}]}, "a jury needs at least two members"),
+        ({"members": []}, "a jury needs at least two members"),
         ({"members": [{"use": "stub", "name": "x"}, {"use": "stub", "name": "x"}]}, "two members are called 'x'"),
         ({"members": [{"use": "stub", "name": "1"}, {"use": "stub"}]}, "two members are called '1'"),
         ({"members": [{"use": "stub", "accuracy": 0.9}, {"use": "stub"}], "rule": "weighted"}, "`accuracy` of every member; '1'"),

@@ -90,7 +90,20 @@ def test_final_accept_gives_the_last_judges_word_whatever_it_is(cascade, compare
 def test_a_stage_for_which_nothing_qualified_never_has_the_last_word(cascade, compared):
     found, roles = compared(cascade(None, 0.8), 1.0, 0.9)
     assert (found.p, roles) == (0.9, ["stage_0", "stage_1"])
-    assert compared(cascade(None), 1.0)[0].reason == "abstained"
+    assert compared(cascade(0.8, None), 0.6, 1.0)[0].reason == "abstained"
+    assert compared(cascade(None, final="accept"), 1.0)[0].p == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"stages": []}, "a cascade needs at least one stage"),
+        ({"stages": [{"use": "asker"}, {"use": "asker", "threshold": None}]}, "would never decide: .* or set `final: accept`"),
+    ],
+)
+def test_a_cascade_that_can_never_decide_is_refused(settings, says):
+    with pytest.raises(ValidationError, match=says):
+        Cascade.configured(settings)
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.lists(st.floats(0.5, 1), min_size=3, max_size=3))

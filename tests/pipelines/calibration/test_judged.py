@@ -37,6 +37,15 @@ def test_a_row_is_read_as_it_was_written(written):
     assert read_judged([written(ROW)]) == {"pairwise": [Judged("i1", 0.8, True, 120, 0.5, {"confidence": 0.8}, 0.01, gold="a")]}
 
 
+def test_the_method_and_settings_are_read_where_a_row_says_them_and_a_mixture_is_refused(written):
+    row = ROW | {"use": "pairwise", "settings": {"role": "weak"}}
+    members = joined(read_judged([written(row | {"annotator": "small"}, row | {"annotator": "other", "settings": {}})])).members
+    assert members == [{"use": "pairwise", "role": "weak"}, {"use": "pairwise"}]
+    assert not joined(read_judged([written(ROW)])).described
+    with pytest.raises(PairwrightError, match="'pairwise' judged 'i1' and 'i2' with different settings"):
+        joined(read_judged([written(row, row | {"id": "i2", "settings": {"role": "strong"}})]))
+
+
 def test_annotators_keep_the_order_of_the_files(written):
     files = [written(ROW | {"annotator": "z"}, name="1.jsonl"), written(ROW | {"annotator": "b"}, "", ROW, name="2.jsonl")]
     assert list(read_judged(files)) == ["z", "b", "pairwise"]

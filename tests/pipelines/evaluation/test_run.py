@@ -70,6 +70,13 @@ def test_the_baseline_always_stands_beside_the_judges(written, tmp_path):
     assert measured(found.of(BASELINE), found.of(BASELINE))["agreement"] == 0.0
 
 
+def test_a_row_says_how_its_annotator_is_written_in_a_recipe(written, tmp_path):
+    specs = [AnnotatorSpec.model_validate({"use": "oracle", "name": "wary", "guard": True})]
+    found = run(Plan(specs, {"judge": OracleModel()}, read_labelled(written(rows(2))).drawn(None)), tmp_path / "out", Progress())
+    assert {(r["use"], str(r["settings"])) for r in found.of("wary")} == {("oracle", "{'guard': True}")}
+    assert {(r["use"], str(r["settings"])) for r in found.of(BASELINE)} == {(None, "{}")}
+
+
 def test_a_lean_to_the_first_is_seen_and_swapping_takes_it_out(written, tmp_path):
     found = evaluated(written, tmp_path / "out", rows(), "oracle", model=OracleModel(lean=0.35))
     figures = measured(found.of("oracle"), found.of(BASELINE))

@@ -70,6 +70,22 @@ def test_jsonl_with_a_broken_line_in_its_middle_loses_that_line_only(asking, ite
     ]
 
 
+def test_what_is_no_object_in_a_list_on_one_line_is_counted_by_its_row_and_the_rows_after_it_count(asking, items, tmp_path):
+    a, b, c = (row(i, "Ann", longer(i)) for i in items[:3])
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps([a, 5, b, [1, {"who": "Ann"}], "a { in words", None, c]))
+    taken = take(asking(), [path])
+    assert (taken.completed, refused(taken)) == (3, [(1, "not_json")] * 4)
+    assert [r.detail for r in taken.refused] == [f"row {n} is no answer: it is not a JSON object" for n in (2, 4, 5, 6)]
+
+
+def test_a_list_that_was_cut_off_does_not_swallow_the_one_below_it(asking, items, tmp_path):
+    a, b = (json.dumps(row(i, "Ann", longer(i))) for i in items[:2])
+    path = tmp_path / "answers.json"
+    path.write_text(f"[{a},\n[{b}]\n")
+    assert (take(asking(), [path]).completed, read_answers([path]).refused) == (2, [])
+
+
 def test_who_contradicts_herself_has_neither_answer_counted_and_both_named(asking, items, write):
     a, b, c = items[:3]
     one = write("one.json", row(a, "Ann", longer(a)), row(b, "Ann", longer(b)), row(c, "Ann", "tie"))

@@ -16,6 +16,7 @@ from pairwright.engines.scripted import ScriptedModel
 from pairwright.errors import PairwrightError
 from pairwright.ids import digest
 
+WRITTEN = "; or let the judge write its answer, with `ask: text` (`mode: text` of a checklist)"
 TRIAL = Group(
     "trial",
     turns("Which planet is the largest, and how much is 2 + 2?"),
@@ -35,7 +36,7 @@ def preflight(annotators: Mapping[str, Annotator[Any]], pool: EnginePool) -> Non
         try:
             pool.config(role).check_labels(texts)
         except PairwrightError as error:
-            raise PairwrightError(f"annotator {name}, role {role!r}: {error}") from None
+            raise PairwrightError(f"annotator {name}, role {role!r}: {error}{WRITTEN}") from None
 
 
 def trial_requests(name: str, annotator: Annotator[Any]) -> list[Request]:

@@ -36,7 +36,7 @@ from pairwright.annotators.wording import last_user_text
 from pairwright.engines.base import ModelConfig
 from pairwright.engines.models import model_config
 from pairwright.engines.pool import EnginePool
-from pairwright.engines.runner import Runner, Stats
+from pairwright.engines.runner import Broken, Runner, Stats
 from pairwright.files import write_text
 from pairwright.ids import digest, seed_of
 from pairwright.pipelines.evaluation.forecast import forecast
@@ -250,10 +250,12 @@ def batches(args: argparse.Namespace, models: dict[str, ModelConfig], out: Path)
     names = [name for name in ("pairwise", "graded", "yes_no") if name in args.only]
     plan = planned(models, items, names, 1.0)
     company = {(r["annotator"], r["id"]): r for r in run(plan, out / SETS[0], Told()).rows}
-    pool = EnginePool(models)
+    pool, specs = EnginePool(models), {spec.name: spec for spec in plan.specs}
     other, apart = 0, 0.0
     for name, item in plan.work():
-        [(_, row)] = Runner(pool).run([(None, judged(name, plan.annotators[name], item, pool))])
+        [(_, row)] = Runner(pool).run([(None, judged(specs[name], plan.annotators[name], item, pool))])
+        if isinstance(row, Broken):
+            raise row.error
         before = company[name, item.id]
         other += row["verdict"] != before["verdict"]
         numbers = [(row["p"], before["p"]), *zip(row["scores"], before["scores"], strict=True)]

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from pairwright.annotators.base import Group
+from pairwright.annotators.base import Annotating, Annotation, Group, Response
 from pairwright.annotators.wording import last_user_text, texts
 
 MASTER_KEYS: dict[str, tuple[str, ...]] = {category: tuple(keys) for category, keys in texts("guard")["keys"].items()}
@@ -70,6 +71,15 @@ def guarded(group: Group) -> dict[str, str]:
         r.id: master_key(r.text, prompt_text) for r in group.responses if not reference or r.text.strip().casefold() != reference
     }
     return {id: reason for id, reason in found.items() if reason is not None}
+
+
+def unless_guarded(group: Group, guard: bool, judge: Callable[[Sequence[Response]], Annotating]) -> Annotating:
+    """What `judge` says of the responses that are no master keys, and why it was not asked of the others."""
+    kept_out = guarded(group) if guard else {}
+    judged = [r for r in group.responses if r.id not in kept_out]
+    made = (yield from judge(judged)) if judged else []
+    found = {a.subject: a for a in made} | {id: Annotation(id, reason=why) for id, why in kept_out.items()}
+    return [found[r.id] for r in group.responses]
 
 
 def _category(text: str, prompt_text: str) -> str | None:

@@ -143,7 +143,7 @@ class ScriptedModel(PretendModel):
                 return _score(self, request)
             case Choose():
                 return _choose(self, request)
-        raise NotImplementedError
+        raise TypeError(f"a scripted model does not answer a {type(request).__name__}")
 
     def ids(self, text: str) -> tuple[int, ...]:
         return word_ids(text)

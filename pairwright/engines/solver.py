@@ -102,7 +102,7 @@ class SolverModel(PretendModel):
                 return score(self, request)
             case Choose():
                 return _choose(self, request)
-        raise NotImplementedError
+        raise TypeError(f"a simulated model does not answer a {type(request).__name__}")
 
 
 def _spelled(token: int) -> str:

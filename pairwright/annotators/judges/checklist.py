@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pairwright.annotators.base import Annotating, Annotation, Annotator, AnnotatorConfig, Group, Response, missing
-from pairwright.annotators.guard import guarded
+from pairwright.annotators.guard import unless_guarded
 from pairwright.annotators.judges.digits import OFF_LABEL, MinMass, mass
 from pairwright.annotators.judges.reading import Unread, read
 from pairwright.annotators.judges.reading_checklist import LEAST, MOST, items_in, yes_in
@@ -71,11 +71,7 @@ class Checklist(Annotator[ChecklistConfig]):
         return roles
 
     def annotate(self, group: Group) -> Annotating:
-        kept_out = guarded(group) if self.config.guard else {}
-        judged = [r for r in group.responses if r.id not in kept_out]
-        made = (yield from self._judge(group, judged)) if judged else []
-        found = {a.subject: a for a in made} | {id: Annotation(id, reason=why) for id, why in kept_out.items()}
-        return [found[r.id] for r in group.responses]
+        return (yield from unless_guarded(group, self.config.guard, lambda judged: self._judge(group, judged)))
 
     def _judge(self, group: Group, judged: Sequence[Response]) -> Annotating:
         items = self.config.items or (yield from self._write(group))

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from pairwright.annotators.base import Annotating, Annotation, Annotator, AnnotatorConfig, Group, Response
 from pairwright.annotators.comparing import passing
-from pairwright.annotators.guard import guarded
+from pairwright.annotators.guard import unless_guarded
 from pairwright.annotators.judges.reading import Unread, commonest, numbers_in, read, said
 from pairwright.annotators.judges.reading_json import scores_in
 from pairwright.annotators.wording import asked, rendered, texts, told
@@ -90,11 +90,7 @@ class Principle(Annotator[PrincipleConfig]):
         return roles
 
     def annotate(self, group: Group) -> Annotating:
-        kept_out = guarded(group) if self.config.guard else {}
-        judged = [r for r in group.responses if r.id not in kept_out]
-        made = (yield from self._judge(group, judged)) if judged else []
-        found = {a.subject: a for a in made} | {id: Annotation(id, reason=why) for id, why in kept_out.items()}
-        return [found[r.id] for r in group.responses]
+        return (yield from unless_guarded(group, self.config.guard, lambda judged: self._judge(group, judged)))
 
     def _judge(self, group: Group, judged: Sequence[Response]) -> Annotating:
         c = self.config

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 from pairwright.annotators.base import Annotating, Annotation, Annotator, AnnotatorConfig, Group, Response
-from pairwright.annotators.guard import guarded
+from pairwright.annotators.guard import unless_guarded
 from pairwright.annotators.judges.digits import MinMass
 from pairwright.engines.requests import Request, Result
 from pairwright.engines.runner import gather
@@ -40,7 +40,7 @@ class Rater(Annotator[RC]):
         """Rate one response of `group`."""
 
     def annotate(self, group: Group) -> Annotating:
-        kept_out = guarded(group) if self.config.guard else {}
-        rated = yield from gather(*(self.rate(group, r) for r in group.responses if r.id not in kept_out))
-        found = {a.subject: a for a in rated} | {id: Annotation(id, reason=why) for id, why in kept_out.items()}
-        return [found[r.id] for r in group.responses]
+        return (yield from unless_guarded(group, self.config.guard, lambda judged: self._rate_each(group, judged)))
+
+    def _rate_each(self, group: Group, judged: Sequence[Response]) -> Annotating:
+        return (yield from gather(*(self.rate(group, r) for r in judged)))

@@ -7,9 +7,8 @@ rejected one with MC = 0 through which no solution ended right.
 every number is a setting. Chosen is the child with the highest Q of a PUCT search (AlphaMath's), rejected the lowest, if Q+ > 0
 on the scale from -1 to 1 (.5 here, where Q is in [0, 1]), Q- < Q(parent), and chosen lies on a path that ended right.
 
-A low Q often only says that later steps went wrong: in trees of the simulated solver (12 questions, values by rollouts) 39 of 77
-steps that `values` rejects after puct, and 17 of 24 after rest_mcts, hold no error; by `counts`, in the same trees, 0 of 40 and 1
-of 83. So counts come first where there are any.
+A low Q often only says that later steps went wrong, so by `values` many a rejected step holds no error of its own; MC = 0
+says more. So counts come first where there are any.
 
 A step enters a pair only if it is exactly one step, says something, carries no reason, and was not rolled out from in vain. There
 is no pair after a prefix that is lost by its own rollouts or goes on from one that is: both steps would be wrong.

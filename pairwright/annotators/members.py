@@ -48,8 +48,10 @@ class Member(AnnotatorConfig):
 
     @cached_property
     def annotator(self) -> Annotator[Any]:
-        """The annotator with its settings."""
-        return load(self.use).configured(self.model_extra or {})
+        """The annotator with its settings; a slope that is a setting of its own (as of debate) is meant for it."""
+        method = load(self.use)
+        own = {"slope": self.slope} if "slope" in self.model_fields_set & method.Config.model_fields.keys() else {}
+        return method.configured({**(self.model_extra or {}), **own})
 
     def compare(self, group: Group, a: Response, b: Response) -> Comparing:
         """Compare two responses: by the annotator's own comparison, or by the difference of the scores it gives them."""

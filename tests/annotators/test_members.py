@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pairwright.annotators.judges.jury import Jury
+from pairwright.annotators.members import Member
 from pairwright.annotators.routing.cascade import Cascade
 
 
@@ -42,3 +43,9 @@ def test_a_setting_like_no_other_is_to_be_removed():
 )
 def test_a_jury_inside_a_cascade_says_what_a_jury_says(inner, says):
     assert said(Cascade, stages=[{"use": "jury", "threshold": 0.9, **inner}]) == [says]
+
+
+def test_a_slope_that_is_a_setting_of_the_members_own_reaches_it():
+    assert Member(use="debate", slope=3.0).annotator.config.slope == 3.0
+    assert Member(use="debate").annotator.config.slope == 1.0
+    assert Member(use="graded", slope=3.0).slope == 3.0

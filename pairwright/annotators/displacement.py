@@ -9,11 +9,15 @@ Source: arXiv 2410.08847 and its repository; as a filter tested by the authors o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
 
 from pairwright.annotators.base import Annotating, Annotation, Annotator, AnnotatorConfig, Group, missing
 from pairwright.engines.requests import Score, Scored
 
+Variant = Literal["ln", "raw"]
 DOT = "dot:"
 """`parts["dot:<id>"]` of a response is <S, S of the response with that id>."""
 
@@ -72,6 +76,18 @@ class Displacement(Annotator[DisplacementConfig]):
 def ches(dot_cr: float, dot_cc: float) -> float:
     """<S_c, S_r> - |S_c|^2 from the two dot products."""
     return dot_cr - dot_cc
+
+
+def ches_between(parts: Mapping[str, Mapping[str, float]], chosen: str, rejected: str, variant: Variant = "ln") -> float | None:
+    """CHES of a pair from the stored parts of its two responses; None where they are not there."""
+    of_chosen, of_rejected = parts.get(chosen, {}), parts.get(rejected, {})
+    dot, norm = of_chosen.get(DOT + rejected), of_chosen.get(DOT + chosen)
+    if dot is None or norm is None:
+        return None
+    if variant == "raw":
+        return ches(dot, norm)
+    n_c, n_r = of_chosen.get("n"), of_rejected.get("n")
+    return ln_ches(dot, norm, n_c, n_r) if n_c and n_r else None
 
 
 def ln_ches(dot_cr: float, dot_cc: float, n_c: float, n_r: float) -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -15,12 +18,15 @@ OURS = "pairwright"
 
 BUILT_IN = {
     "density_ratio": "pairwright.annotators.density_ratio:DensityRatio",
+    "correctness": "pairwright.annotators.correctness:Correctness",
+    "fresh_sample": "pairwright.annotators.fresh_sample:FreshSample",
     "follow_up": "pairwright.annotators.follow_up:FollowUp",
     "contrastive_prompt": "pairwright.annotators.contrastive_prompt:ContrastivePrompt",
     "displacement": "pairwright.annotators.displacement:Displacement",
     "implicit_reward": "pairwright.annotators.implicit_reward:ImplicitReward",
     "cream": "pairwright.annotators.consistency:Cream",
     "scir": "pairwright.annotators.consistency:Scir",
+    "mc_dropout": "pairwright.annotators.mc_dropout:McDropout",
     "pairwise": "pairwright.annotators.judges.pairwise:Pairwise",
     "graded": "pairwright.annotators.judges.graded:Graded",
     "yes_no": "pairwright.annotators.judges.yes_no:YesNo",
@@ -76,10 +82,15 @@ def load(name: str) -> type[Annotator[Any]]:
 
 def _found() -> dict[str, list[EntryPoint]]:
     found = {name: [EntryPoint(name, value, GROUP)] for name, value in BUILT_IN.items()}
-    for entry in entry_points(group=GROUP):
-        if _distribution(entry) != OURS:
-            found.setdefault(entry.name, []).append(entry)
+    for entry in _installed(tuple(sys.path), entry_points):
+        found.setdefault(entry.name, []).append(entry)
     return found
+
+
+@cache
+def _installed(where: tuple[str, ...], look: Callable[..., Iterable[EntryPoint]]) -> list[EntryPoint]:
+    """Those of other packages. Looking at every installed package takes 40 ms, and a recipe names annotators many times."""
+    return [entry for entry in look(group=GROUP) if _distribution(entry) != OURS]
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from pairwright.engines.base import ModelConfig
+from pairwright.engines.given import GivenModel
 from pairwright.engines.openai_engine import OpenAIModel
 from pairwright.engines.people import PeopleModel
 from pairwright.engines.scripted import ScriptedModel
@@ -18,7 +19,7 @@ from pairwright.engines.vllm_engine import VllmModel
 
 AnyVerifier = MathVerifier | ExactVerifier | RegexVerifier | FunctionVerifier
 AnyModel = Annotated[
-    TransformersModel | VllmModel | OpenAIModel | ScriptedModel | SolverModel | AnyVerifier | PeopleModel,
+    TransformersModel | VllmModel | OpenAIModel | ScriptedModel | SolverModel | AnyVerifier | PeopleModel | GivenModel,
     Field(discriminator="engine"),
 ]
 _ADAPTER: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)

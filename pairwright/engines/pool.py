@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from pairwright.engines.base import Engine, ModelConfig
-from pairwright.engines.requests import Usage
+from pairwright.engines.requests import DROPOUT, Usage
 from pairwright.errors import EngineError, PairwrightError
 
 
@@ -44,9 +44,10 @@ class EnginePool:
         if lacking:
             engine = getattr(self.config(role), "engine", "?")
             other = {"review": "people", "verify": "math_verify"}.get(lacking[0], "transformers")
+            dropout = " and `attention_dropout: 0.1`" if DROPOUT in lacking else ""
             raise PairwrightError(
                 f"{who} needs {', '.join(lacking)} of the role {role!r}, which the engine {engine!r} does not give: "
-                f"set `engine: {other}` for `models.{role}`, or give {who} another role"
+                f"set `engine: {other}`{dropout} for `models.{role}`, or give {who} another role"
             )
 
     def money(self, model: str, usage: Usage) -> float:

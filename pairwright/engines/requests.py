@@ -19,6 +19,7 @@ from pairwright.ids import digest
 Floats = npt.NDArray[np.float32]
 Speaker = Literal["assistant", "user"]
 FinishReason = Literal["stop", "length"]
+DROPOUT = "score_dropout"  # what an engine provides whose scores can be drawn with dropout
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ class Score:
     nor the terminator. `want` names what else is needed per scored token: "entropy" (nats), "self_certainty"
     (KL(uniform || p), nats), "hidden_sum" (the sum over scored tokens of the last-layer state that predicts them, after
     the final norm: the S of CHES, arXiv 2410.08847).
+
+    `draw` (0, 1, ...): with dropout, as a model with `attention_dropout` drops in this draw: equal requests have equal draws, and
+    other draws are independent. None: without dropout, whatever the model.
     """
 
     role: str
@@ -89,6 +93,7 @@ class Score:
     speaker: Speaker = "assistant"
     terminator: bool = True
     want: frozenset[str] = frozenset()
+    draw: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,17 +258,23 @@ Result = Generated | Scored | Chosen | Verified | Reviewed | Failed
 def request_key(model: str, request: Request) -> str:
     """The content hash of a request to the model with fingerprint `model`; the role's name does not enter."""
     payload = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name != "role"}
-    if isinstance(request, Generate) and not request.sampling.keep_stop:  # so that journals older than the field stay good
+    # journals older than a field stay good: where it has no effect it does not enter
+    if isinstance(request, Generate) and not request.sampling.keep_stop:
         payload["sampling"] = {k: v for k, v in dataclasses.asdict(request.sampling).items() if k != "keep_stop"}
+    if isinstance(request, Score) and request.draw is None:
+        del payload["draw"]
     return digest(type(request).__name__, model, payload)
 
 
 def needs_of(request: Request) -> frozenset[str]:
-    """What an engine must be able to do to answer: the kind of request, everything in `want`, and to go on from `prefix_ids`."""
+    """What an engine must be able to do to answer: the kind of request, everything in `want`, to go on from `prefix_ids`, and
+    dropout for a `draw`."""
     kind = frozenset({type(request).__name__.lower()})
     if isinstance(request, Generate) and request.prefix_ids:
         return kind | {"prefix_ids"}
-    return kind | (request.want if isinstance(request, Score) else frozenset())
+    if isinstance(request, Score):
+        return kind | request.want | frozenset([DROPOUT] if request.draw is not None else [])
+    return kind
 
 
 def turns(messages: str | Iterable[Mapping[str, str]]) -> Conversation:

@@ -8,29 +8,41 @@ import os
 import time
 import traceback
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from pairwright.engines.base import Engine, ModelConfig
+from pairwright.engines.dropout import use_dropout
 from pairwright.engines.folders import folder_fingerprint, resolve_folder
 from pairwright.engines.rendering import NO_VERIFIER, Renderer, Unscorable
-from pairwright.engines.requests import Choose, Chosen, Failed, Generate, Request, Result, Review, Score, Scored, Usage, Verify
+from pairwright.engines.requests import (
+    DROPOUT,
+    Choose,
+    Chosen,
+    Failed,
+    Generate,
+    Request,
+    Result,
+    Review,
+    Score,
+    Scored,
+    Usage,
+    Verify,
+)
 from pairwright.engines.sampling_loop import Job, SamplingLoop
 from pairwright.engines.tree_scoring import Target, TargetScores, TreeScorer, score_plain
 from pairwright.errors import EngineError, PairwrightError
 from pairwright.ids import digest
 
+BASIC = frozenset({"generate", "prefix_ids", "score", "choose", "entropy", "self_certainty", "hidden_sum"})
 TREE_TOLERANCE = 1e-3  # fp32 agrees to 1e-4; a model that does not honour the tree's mask is off by far more
 
 
 class TransformersModel(ModelConfig):
     """A causal language model run by `transformers`."""
-
-    provides: ClassVar[frozenset[str]] = frozenset(
-        {"generate", "prefix_ids", "score", "choose", "entropy", "self_certainty", "hidden_sum"}
-    )
 
     engine: Literal["transformers"] = "transformers"
     model: str = Field(description="a folder, a .gguf file, a hub name, or `smollm2` (embedded)")
@@ -44,11 +56,23 @@ class TransformersModel(ModelConfig):
     chat_template: str | None = Field(None, description="a jinja template, or `plain`; default: the tokenizer's own")
     max_rows: int = Field(32, gt=0, description="samples decoded side by side")
     batch_tokens: int = Field(2048, gt=0, description="tokens per scoring forward; halved when memory runs out")
+    attention_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of attention weights dropped in each draw of a score (annotator `mc_dropout`), e.g. 0.1",
+    )
     trust_remote_code: bool = False
 
+    @property
+    def provides(self) -> frozenset[str]:  # type: ignore[override]
+        """Draws only with dropout: without it they would all be the same."""
+        return BASIC | ({DROPOUT} if self.attention_dropout else frozenset())
+
     def fingerprint(self) -> str:
-        folder = resolve_folder(self.model, self.revision)
-        return digest("transformers", folder_fingerprint(folder), self.dtype, self.layers, self.max_length, self.chat_template)
+        content = folder_fingerprint(resolve_folder(self.model, self.revision))
+        dropout = ["dropout", self.attention_dropout] if self.attention_dropout else []
+        return digest("transformers", content, self.dtype, self.layers, self.max_length, self.chat_template, *dropout)
 
     def check_labels(self, labels: Sequence[str]) -> None:
         folder = resolve_folder(self.model, self.revision)
@@ -93,12 +117,16 @@ class TransformersEngine(Engine):
         self.renderer = Renderer.from_folder(folder, config.chat_template, config.trust_remote_code)
         limit = getattr(self.model.config, "max_position_embeddings", None) or 1 << 30
         self.max_length = min(config.max_length or limit, limit)
-        self.scorer = TreeScorer(self.model, row_limit=512 if device == "cpu" else 2048, budget=config.batch_tokens)
+        row_limit = 512 if device == "cpu" else 2048
+        self.scorer = TreeScorer(self.model, row_limit, config.batch_tokens, config.attention_dropout)
         self.sampler = SamplingLoop(self.model, self.renderer, self.max_length, config.max_rows)
         self.scoring: dict[str, tuple[Request, list[Target]]] = {}
         self.ready: list[tuple[str, Result]] = []
         self.tree_works: bool | None = None
         self.reach = self._reach()
+        if config.attention_dropout:
+            with _quiet(transformers):
+                self._use_dropout()
 
     def submit(self, ticket: str, request: Request) -> None:
         try:
@@ -139,21 +167,28 @@ class TransformersEngine(Engine):
             return [Target(context, [label]) for label in self.renderer.label_ids(request.labels)]
         context, ids = self.renderer.score_ids(request)
         self._fitting(context, len(ids))
-        return [Target(context, ids, request.want)]
+        if request.draw is not None and not self.config.attention_dropout:
+            raise Unscorable("not_supported", f"{self.config.label()} has no `attention_dropout`")
+        if request.draw is not None and len(context) + len(ids) > self.reach:
+            raise Unscorable(
+                "too_long", f"{len(context) + len(ids)} tokens, and with dropout {self.config.label()} sees {self.reach}"
+            )
+        return [Target(context, ids, request.want, request.draw)]
 
     def _next_batch(self) -> list[str]:
         """Waiting tickets in the order of their ids, so that those with a common prefix are neighbours, up to a fixed number
-        of tokens; a conversation's requests are sent together and stay together."""
-        order = sorted(self.scoring, key=lambda t: [*self.scoring[t][1][0].context, *self.scoring[t][1][0].ids])
+        of tokens; a conversation's requests are sent together and stay together. Draws are never with other scores."""
+        order = sorted(self.scoring, key=lambda t: _place(self.scoring[t][1][0]))
+        plain = self.scoring[order[0]][1][0].draw is None
         batch, previous, tokens = list[str](), None, 0
         for ticket in order:
             targets = self.scoring[ticket][1]
-            context = targets[0].context
-            fresh = sum(len(t.ids) for t in targets) + (0 if context == previous else len(context) // 2)
-            if batch and tokens + fresh > self.scorer.budget and context != previous:
+            context, draw = shared = targets[0].context, targets[0].draw
+            fresh = sum(len(t.ids) for t in targets) + (0 if shared == previous else len(context) // 2)
+            if batch and shared != previous and (tokens + fresh > self.scorer.budget or (draw is None) != plain):
                 break
             batch.append(ticket)
-            previous, tokens = context, tokens + fresh
+            previous, tokens = shared, tokens + fresh
         return batch
 
     def _score(self, tickets: Sequence[str]) -> list[tuple[str, Result]]:
@@ -177,7 +212,7 @@ class TransformersEngine(Engine):
         if self.tree_works is None:
             self.tree_works = self._check_tree()
         near = max(len(t.context) + len(t.ids) for t in targets) <= self.reach
-        if self.tree_works and near:
+        if (self.tree_works and near) or targets[0].draw is not None:
             return self.scorer.score(targets)
         self.scorer.counters.forwarded += sum(len(t.context) + len(t.ids) for t in targets)
         return score_plain(self.model, targets)
@@ -191,17 +226,41 @@ class TransformersEngine(Engine):
     def _check_tree(self) -> bool:
         """Does this model honour the tree's mask, and is its head all there is between states and logits? Asked once, of the
         model itself: recurrent layers and soft-capped logits show up here and are scored plainly."""
-        ids = [t % self.model.get_output_embeddings().weight.shape[0] for t in range(5, 5 + 24)]
-        probe = [Target(ids[:8], ids[8:12]), Target(ids[:8], ids[12:18]), Target(ids[:12], ids[18:])]
+        probe = self._probe()
         try:
             tree = TreeScorer(self.model, row_limit=4, budget=self.scorer.budget).score(probe)
         except Exception as error:
             if _is_memory(error):
                 raise
             return False
-        plain = score_plain(self.model, probe)
-        tolerance = TREE_TOLERANCE if self.config.dtype == "float32" else 0.5
-        return max(float(np.abs(a.logprobs - b.logprobs).max()) for a, b in zip(tree, plain, strict=True)) < tolerance
+        return _apart(tree, score_plain(self.model, probe)) < self._tolerance
+
+    def _use_dropout(self) -> None:
+        """Give the model attention that can drop weights, and ask it whether that is its own attention but for what is dropped:
+        with nothing dropped it must score as it did before, with something it must not."""
+        before = score_plain(self.model, self._probe())
+        probe = [replace(t, draw=0) for t in self._probe()]
+        try:
+            use_dropout(self.model)
+            whole, less = (TreeScorer(self.model, row_limit=4, dropout=rate).score(probe) for rate in (0.0, 0.5))
+            works = _apart(whole, before) < self._tolerance and _apart(less, whole) > 0
+        except Exception as error:
+            if _is_memory(error):
+                raise
+            works = False
+        if not works:
+            raise EngineError(
+                f"`attention_dropout` cannot be had of {self.config.label()}, whose attention is of its own kind: remove it, "
+                "or give the role that scores with dropout another model, such as a Llama or a Qwen"
+            )
+
+    def _probe(self) -> list[Target]:
+        ids = [t % self.model.get_output_embeddings().weight.shape[0] for t in range(5, 5 + 24)]
+        return [Target(ids[:8], ids[8:12]), Target(ids[:8], ids[12:18]), Target(ids[:12], ids[18:])]
+
+    @property
+    def _tolerance(self) -> float:
+        return TREE_TOLERANCE if self.config.dtype == "float32" else 0.5
 
     def _after_failure(self, error: Exception, tickets: Sequence[str]) -> list[tuple[str, Result]]:
         """Too much memory: halve the batch. Anything else: halve the requests until the one that fails stands alone."""
@@ -245,6 +304,17 @@ def _result(request: Request, targets: Sequence[Target], scores: Sequence[Target
         return Chosen(tuple(float(s.logprobs[0]) for s in scores), usage)
     s = scores[0]
     return Scored(tuple(targets[0].ids), s.logprobs, s.entropy, s.self_certainty, s.hidden_sum, usage)
+
+
+def _place(target: Target) -> tuple[Sequence[int], int, list[int]]:
+    """Where a target stands in the queue: by its ids; a draw by context, then number, as only equal draws share a prefix."""
+    context, draw = ([], -1) if target.draw is None else (target.context, target.draw)
+    return context, draw, [*target.context, *target.ids]
+
+
+def _apart(one: Sequence[TargetScores], other: Sequence[TargetScores]) -> float:
+    """The largest difference of any two log-probabilities."""
+    return max(float(np.abs(a.logprobs - b.logprobs).max()) for a, b in zip(one, other, strict=True))
 
 
 def _is_memory(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pairwright.engines.dropout import Noise, marked, noisy, unmarked
 from pairwright.engines.prefix_tree import Ints, PrefixTree, Row, batches, build_tree, plan_rows
 from pairwright.engines.requests import Floats
 
@@ -20,11 +21,12 @@ STATISTICS = ("entropy", "self_certainty")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Score `ids` after `context` (both non-empty). `want`: see `requests.Score`."""
+    """Score `ids` after `context` (both non-empty). `want`, `draw`: see `requests.Score`."""
 
     context: Sequence[int]
     ids: Sequence[int]
     want: frozenset[str] = frozenset()
+    draw: int | None = None
 
 
 @dataclass(slots=True)
@@ -48,20 +50,24 @@ class Counters:
 
 @dataclass(slots=True)
 class TreeScorer:
-    """Scores targets with a causal language model. `row_limit`: the widest packed row; `budget`: tokens per forward."""
+    """Scores targets with a causal language model. `row_limit`: the widest packed row; `budget`: tokens per forward; `dropout`:
+    the share of attention weights dropped in a draw, by a model that attends by `dropout.attend`."""
 
     model: Any
     row_limit: int = 512
     budget: int = 2048
+    dropout: float = 0.0
     counters: Counters = field(default_factory=Counters)
 
     def score(self, targets: Sequence[Target]) -> list[TargetScores]:
-        """One `TargetScores` per target, in order."""
+        """One `TargetScores` per target, in order. Either all targets are draws or none is."""
         import torch
 
-        tree = build_tree([[*t.context, *t.ids] for t in targets])
+        drawn = targets[0].draw is not None
+        tree, seeds = unmarked(build_tree([marked([*t.context, *t.ids], t.draw) for t in targets]))
         scored = [tree.paths[i][len(t.context) :] for i, t in enumerate(targets)]
-        run = _Run(self, tree, np.unique(np.concatenate(scored)), frozenset().union(*(t.want for t in targets)))
+        want = frozenset().union(*(t.want for t in targets))
+        run = _Run(self, tree, np.unique(np.concatenate(scored)), want, seeds if drawn else None)
         with torch.inference_mode():
             for wave in plan_rows(tree, self.row_limit):
                 for batch in batches(wave, self.budget):
@@ -74,10 +80,10 @@ class TreeScorer:
 class _Run:
     """One tree on its way through the model. Arrays below are indexed by the rank of a node among the scored ones."""
 
-    def __init__(self, scorer: TreeScorer, tree: PrefixTree, scored: Ints, want: frozenset[str]) -> None:
+    def __init__(self, scorer: TreeScorer, tree: PrefixTree, scored: Ints, want: frozenset[str], seeds: Ints | None) -> None:
         import torch
 
-        self.scorer, self.tree, self.scored, self.want = scorer, tree, scored, want
+        self.scorer, self.tree, self.scored, self.want, self.seeds = scorer, tree, scored, want, seeds
         self.base, self.head = scorer.model.base_model, scorer.model.get_output_embeddings()
         self.device = self.head.weight.device
         self.values = {name: np.empty(len(scored), np.float32) for name in ("logprobs", *(want & set(STATISTICS)))}
@@ -104,13 +110,14 @@ class _Run:
             mask[b, 0, range(q, q_max), range(p_max + q, p_max + q_max)] = True  # padding attends to itself: no NaN
         keep = any(row.needed for row in batch)
         cache = self._cache(pasts, p_max) if p_max or keep else None
-        out = self.base(
-            input_ids=torch.from_numpy(ids).to(self.device),
-            position_ids=torch.from_numpy(positions).to(self.device),
-            attention_mask=torch.from_numpy(mask).to(self.device),
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
+        with noisy(None if self.seeds is None else self._noise(self.seeds, batch, positions, p_max)):
+            out = self.base(
+                input_ids=torch.from_numpy(ids).to(self.device),
+                position_ids=torch.from_numpy(positions).to(self.device),
+                attention_mask=torch.from_numpy(mask).to(self.device),
+                past_key_values=cache,
+                use_cache=cache is not None,
+            )
         self.scorer.counters.forwarded += ids.size
         for b, row in enumerate(batch):
             if row.needed:
@@ -123,6 +130,15 @@ class _Run:
         values = {name: array[at] for name, array in self.values.items() if name == "logprobs" or name in want}
         hidden = self.hidden[at].sum(0, dtype=np.float64).astype(np.float32) if "hidden_sum" in want else None
         return TargetScores(**values, hidden_sum=hidden)
+
+    def _noise(self, seeds: Ints, batch: list[Row], positions: Ints, p_max: int) -> Noise:
+        """Dropout of the rows of `batch`; the keys are those of the past, then those of the rows."""
+        of_queries = np.zeros(positions.shape, np.int64)
+        for b, row in enumerate(batch):
+            of_queries[b, : len(row.nodes)] = seeds[row.nodes]
+        places = np.concatenate([np.tile(np.arange(p_max), (len(batch), 1)), positions], axis=1)
+        tensors = (self.torch.from_numpy(x.astype(np.int32)).to(self.device) for x in (of_queries, places))
+        return Noise(self.scorer.dropout, *tensors)
 
     def _read_row(self, states: Any, nodes: Ints) -> None:
         """states [Q, D]: log-softmax once for each state that predicts something, read at every token it predicts."""

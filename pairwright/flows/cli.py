@@ -13,12 +13,16 @@ import typer
 from pairwright import __version__
 from pairwright.errors import PairwrightError
 from pairwright.flows.calibrating import calibrate
+from pairwright.flows.datasets import DatasetArg, Json, Root, dataset_at, latest_of
+from pairwright.flows.diffing import diff
 from pairwright.flows.evaluating import evaluate
+from pairwright.flows.pushing import push
+from pairwright.flows.recutting import recut
 from pairwright.flows.reviewing import app as review_app
+from pairwright.flows.sweeping import sweep
 
 if TYPE_CHECKING:
     from pairwright.pipelines.build import Build
-    from pairwright.storage.versions import Dataset
 
 app = typer.Typer(
     name="pairwright",
@@ -29,11 +33,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+FORMATS_HELP = (
+    "trl_preference, trl_unpaired, trl_reward, llama_factory, axolotl, openrlhf, nemo_rl, ms_swift, jsonl, trl_stepwise, "
+    "prm800k, ...; a wrong name lists them all"
+)
 RecipePath = Annotated[Path, typer.Argument(help="the recipe (YAML)", metavar="RECIPE")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="settings by dot-path, e.g. sample.n=8", metavar="[KEY=VALUE]...")]
-DatasetArg = Annotated[str, typer.Argument(help="a dataset's folder, or its name below --root", metavar="DATASET")]
-Root = Annotated[Path, typer.Option(help="where datasets are kept")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
 
 
 def main() -> None:
@@ -178,9 +183,7 @@ def build(
         _json({"version": result.version, "new": result.new, "path": str(path), "logical_hash": manifest.logical_hash})
         return
     if result.new:
-        screen.funnel(f"{made.recipe.dataset} version {result.version}", manifest.accounting)
-        views = [t for t in ("preference", "stepwise", "step_preference") if t in manifest.tables()]
-        print(f"\n{', '.join(f'{manifest.rows(t):,} {t} rows' for t in views)} in {path}")
+        screen.built(manifest, path)
     else:
         print(f"nothing to do: {path} is already what this recipe comes to (--force makes a new version anyway)")
 
@@ -205,8 +208,8 @@ def explain(
         else:
             _show_plan(plans)
         return
-    dataset = _dataset(target, root)
-    n = _latest(dataset) if version is None else version
+    dataset = dataset_at(target, root)
+    n = latest_of(dataset) if version is None else version
     manifest = dataset.manifest(n)
     if as_json:
         _json([a.model_dump() for a in manifest.accounting])
@@ -229,7 +232,7 @@ def query(
     from pairwright.flows.asking import answer, converse
     from pairwright.storage.catalog import connect
 
-    with connect(_dataset(dataset, root), version) as con:
+    with connect(dataset_at(dataset, root), version) as con:
         if sql is None:
             converse(con)
         else:
@@ -246,7 +249,7 @@ def versions(
     """List the versions of a dataset; a version that differs from its manifest is named."""
     from pairwright.flows import screen
 
-    found = _dataset(dataset, root)
+    found = dataset_at(dataset, root)
     manifests = {n: found.manifest(n) for n in found.versions()}
     problems = {n: found.verify(n, deep=verify) for n in manifests}
     tables = [
@@ -272,45 +275,6 @@ def versions(
 
 
 @app.command()
-def diff(
-    dataset: DatasetArg,
-    before: Annotated[int, typer.Argument(help="the older version")],
-    after: Annotated[int, typer.Argument(help="the newer version")],
-    root: Root = Path("data"),
-    as_json: Json = False,
-) -> None:
-    """Say what changed between two versions: settings, prompts, responses, pairs, and which filter changed its mind."""
-    from pairwright.storage.catalog import diff as compared
-
-    found = compared(_dataset(dataset, root), before, after)
-    if as_json:
-        _json(
-            {name: getattr(found, name).to_pylist() for name in ("added", "removed", "changed", "flips")}
-            | {name: vars(getattr(found, name)) for name in ("prompts", "responses", "annotators", "steps", "solutions")}
-            | {"recipe": found.recipe}
-        )
-        return
-    from pairwright.flows import screen
-
-    screen.table(
-        "settings",
-        ("setting", f"version {before}", f"version {after}"),
-        [(k, str(a), str(b)) for k, (a, b) in found.recipe.items()],
-    )
-    deltas = [(name, getattr(found, name).added, getattr(found, name).removed) for name in ("prompts", "responses", "annotators")]
-    labels = [
-        (f"{name} of search trees" if name == "steps" else f"labelled {name}", getattr(found, name))
-        for name in ("steps", "solutions")
-    ]
-    deltas += [(name, d.added, d.removed) for name, d in labels if d.added or d.removed]
-    deltas += [("pairs", found.added.num_rows, found.removed.num_rows)]
-    screen.table("\nrows", ("what", "added", "removed"), deltas)
-    print(f"\n{found.changed.num_rows} prompts have other pairs; {found.flips.num_rows} pairs are kept in one version only")
-    for row in found.flips.slice(0, 10).to_pylist():
-        print(f"  pair {row['pair_id']}: kept {row['keep_before']} -> {row['keep_after']}: {row['reason']}")
-
-
-@app.command()
 def show(
     dataset: DatasetArg,
     prompt: Annotated[str | None, typer.Argument(help="a prompt id, or its beginning; default: the first")] = None,
@@ -321,7 +285,7 @@ def show(
     """Show one prompt with its responses, their scores and its pairs, and its search tree if there is one."""
     from pairwright.flows.show import one_prompt, print_prompt
 
-    found = one_prompt(_dataset(dataset, root), prompt, version)
+    found = one_prompt(dataset_at(dataset, root), prompt, version)
     if as_json:
         _json(found)
     else:
@@ -331,28 +295,30 @@ def show(
 @app.command()
 def export(
     dataset: DatasetArg,
-    format: Annotated[str, typer.Argument(help="trl_stepwise, prm800k, math_shepherd, qwen_prm, processbench, ...")],
-    path: Annotated[Path, typer.Argument(help="the JSONL file to write")],
+    format: Annotated[str, typer.Argument(help=FORMATS_HELP)],
+    path: Annotated[Path, typer.Argument(help="the file to write: .parquet, else JSON lines")],
     version: Annotated[int | None, typer.Option(help="default: the latest")] = None,
     root: Root = Path("data"),
+    split: Annotated[str, typer.Option(help="train, test, or all")] = "train",
     force: Annotated[bool, typer.Option("--force", help="overwrite a file that is there")] = False,
     neutral_below: Annotated[
         float | None, typer.Option(help="prm800k: rate a right step with a smaller share of right rollouts 0")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write step labels in another project's format; a row that format cannot carry is counted with its reason."""
+    """Write pairs, labelled responses or step labels in another project's format; a row that it cannot carry is counted with
+    its reason."""
     from pairwright.pipelines.exporting import export as exported
 
-    report = exported(_dataset(dataset, root), version, format, path, force=force, neutral_below=neutral_below)
+    report = exported(dataset_at(dataset, root), version, format, path, force=force, neutral_below=neutral_below, split=split)
     if as_json:
         _json(_fields(report))
         return
     print(f"{report.rows:,} of {report.rows_in:,} {report.unit}s in {path}")
     for reason, n in report.dropped.items():
         print(f"  {n:,} left out: {reason} (the first: {report.examples[reason]})")
-    if report.inexact:
-        print(f"  the text of {report.inexact:,} tokenises to other ids than the policy's own: train on the ids beside it")
+    for note in report.notes():
+        print(f"  {note}")
 
 
 @app.command()
@@ -412,8 +378,8 @@ def annotators(as_json: Json = False) -> None:
         screen.table("", ("annotator", "package"), list(available().items()))
 
 
-app.command()(evaluate)
-app.command()(calibrate)
+for command in (recut, sweep, diff, evaluate, calibrate, push):
+    app.command()(command)
 app.add_typer(review_app, name="review")
 
 
@@ -422,25 +388,6 @@ def _build(recipe: Path, overrides: list[str] | None) -> Build:
     from pairwright.pipelines.recipe import load_recipe
 
     return Build(load_recipe(recipe, overrides or []), recipe.resolve().parent)
-
-
-def _dataset(text: str, root: Path) -> Dataset:
-    from pairwright.storage.versions import Dataset
-
-    folder = Path(text)
-    found = (
-        Dataset(folder.parent, folder.name) if len(folder.parts) > 1 or (folder.is_dir() and folder.name) else Dataset(root, text)
-    )
-    if not found.folder.is_dir():
-        raise PairwrightError(f"there is no dataset at {found.folder}: give its folder, or its name and --root")
-    return found
-
-
-def _latest(dataset: Dataset) -> int:
-    latest = dataset.latest()
-    if latest is None:
-        raise PairwrightError(f"{dataset.folder} has no version yet: build one first")
-    return latest
 
 
 def _fields(value: Any) -> Any:

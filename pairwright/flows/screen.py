@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 from rich.text import Text
@@ -88,6 +88,21 @@ def funnel(title: str, accounting: Sequence[Any]) -> None:
         for a in accounting
     ]
     table(title, ("stage", "unit", "in", "out", "dropped for"), rows)
+
+
+def built(manifest: Any, path: Any) -> None:
+    """Where the rows of a new version went, what it holds, and where it is."""
+    funnel(f"{manifest.dataset} version {manifest.version}", manifest.accounting)
+    views = [t for t in ("preference", "stepwise", "step_preference") if t in manifest.tables()]
+    print(f"\n{', '.join(f'{manifest.rows(t):,} {t} rows' for t in views)} in {path}")
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[None]:
+    """A line that says what is being done and for how long."""
+    with Bars(TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True) as bars:
+        bars.add_task(text, total=None)
+        yield
 
 
 def conversation(messages: Sequence[Mapping[str, Any]]) -> Text:

@@ -29,7 +29,7 @@ from pairwright.pipelines.preflight import preflight
 from pairwright.pipelines.progress import Progress
 from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.prompts.sources import PromptSet, read_prompts
-from pairwright.pipelines.publish import Draft, Part, publish
+from pairwright.pipelines.publish import Draft, Part, ReadPrompts, publish
 from pairwright.pipelines.publish_pairs import PairPart
 from pairwright.pipelines.recipe import AnnotatorSpec, Recipe
 from pairwright.pipelines.step_labels.consensus import must_judge
@@ -43,7 +43,7 @@ from pairwright.pipelines.store import Shelf
 from pairwright.storage.schemas import ANNOTATIONS, RESPONSES, STEPS
 from pairwright.storage.versions import Dataset
 
-VERSION = 1  # raise it when the same shelves and settings would be cut into other pairs
+VERSION = 2  # raise it when the same shelves and settings would be cut into other pairs
 Span = tuple[int, int]  # this one of so many: (0, 1) is everything
 
 
@@ -154,10 +154,8 @@ class Build:
         parts: list[Any] = []
         if self.recipe.annotators:
             parts += [self.samples.fingerprint, {n: s.fingerprint for n, s in self.annotations.items()}, prompts]
-            cuts = (self.recipe.combine, self.recipe.pair, *self.recipe.filters)
-            versions = [VERSION, *(f.version for f in self.recipe.filters)]
             failed = [shelf.failed(TRANSIENT) for shelf in (self.samples, *self.annotations.values())]
-            parts += [versions, failed, [json.loads(c.model_dump_json()) for c in cuts if c is not None]]
+            parts += [VERSION, failed, self.recipe.cut_about()]
         if self.recipe.steps is not None:
             shelves = [shelf for stage, shelf in self.shelves.items() if stage in ("search", "judge")]
             parts += [STEPS_VERSION, prompts, [[s.fingerprint, s.failed(TRANSIENT)] for s in shelves]]
@@ -282,7 +280,7 @@ class Build:
             found = self.stored_steps()
             parts.append(StepPart(found, cut_steps(found, self.steps)))
         shown_prompts = [replace(p, messages=with_system(system, p.messages)) for p in self.prompts.prompts]
-        seen = replace(self.prompts, prompts=shown_prompts)
+        seen = ReadPrompts(replace(self.prompts, prompts=shown_prompts))
         models = {r: {"label": m.label(), "fingerprint": self.pool.model(r)} for r, m in self.recipe.models.items()}
         draft = Draft(self.dataset, self.recipe, seen, parts, models, self.spent, self.key)
         return Result(publish(draft), new=True)

@@ -1,12 +1,19 @@
-"""Cutting: from stored responses and annotations to pairs that were kept or dropped for a reason. No model is called."""
+"""Cutting: from stored responses and annotations to pairs that were kept or dropped for a reason. No model is called.
+
+Groups are paired slab by slab and written down; then relabelling and filters go over what was written. What is held in memory is
+a slab, and a number per pair and filter.
+"""
 
 from __future__ import annotations
 
+import math
+import tempfile
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,128 +21,203 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairwright.annotators.base import group_id
+from pairwright.annotators.displacement import ches_between
 from pairwright.annotators.length import debias, fit_alpha
 from pairwright.pipelines.combine import combine
 from pairwright.pipelines.combining.numbers import spread_within
 from pairwright.pipelines.combining.votes import Votes
-from pairwright.pipelines.filters import PairColumns, Side, apply_filters
 from pairwright.pipelines.filters.base import Comparisons
-from pairwright.pipelines.pairs import Candidate, Pair, PairConfig, pair_id, pairs_of, unusable
-from pairwright.pipelines.prompts.rows import Prompt
+from pairwright.pipelines.judged import Drafts, judge
+from pairwright.pipelines.pairs import Candidate, Ches, PairConfig, PairOutcome, admissible, pair_id, pairs_of, ranked, unusable
 from pairwright.pipelines.recipe import Recipe
-from pairwright.storage.parquet import read_table
-from pairwright.storage.schemas import pairs_schema
+from pairwright.pipelines.stored import RESPONSE, Annotations, Slab, Stored
+from pairwright.storage.parquet import read_table, write_table
+from pairwright.storage.schemas import DROPPED
+from pairwright.storage.versions import TRAIN
 
-Score = tuple[float | None, str | None]  # a score, or the reason why there is none
-COLUMNS = ["response_id", "prompt_id", "text", "tokens", "finish_reason", "reason"]
-WON = {"a": 1.0, "b": 0.0, "tie": 0.5}  # what a verdict gives the first response
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The finished files a cut reads: responses, and per annotator its annotations. `prompts`: those that take part, by id."""
-
-    prompts: Mapping[str, Prompt]
-    responses: Sequence[Path]
-    annotations: Mapping[str, Sequence[Path]]
-
-    @cached_property
-    def groups(self) -> frozenset[str]:
-        """The ids of the groups that take part. Annotations of any other group, of the same prompts or not, are stale."""
-        members: dict[str, list[str]] = {}
-        for path in self.responses:
-            table = read_table(path, ["response_id", "prompt_id", "reason"])
-            table = table.filter(pc.is_null(table["reason"]))
-            for prompt_id, response_id in zip(table["prompt_id"].to_pylist(), table["response_id"].to_pylist(), strict=True):
-                members.setdefault(prompt_id, []).append(response_id)
-        known = ((self.prompts[p], ids) for p, ids in members.items() if p in self.prompts)
-        return frozenset(group_id(p.prompt_id, ids, p.reference, p.tags) for p, ids in known)
+__all__ = ["Cut", "Stored", "cut", "draft"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cut:
-    """All pairs (kept or not) as a table, how many groups came in, and why those without a pair have none."""
+    """All pairs (kept or not) and every group and response that is in none, written down in a folder that goes with this object.
 
-    pairs: pa.Table
-    groups: int
-    dropped: dict[str, str]  # prompt_id -> reason
-    left_out: dict[str, str]  # response_id -> why it is in no pair
-    paired: int  # responses that are in a pair
+    groups: how many came in. paired: responses that are in a pair. reasons: for groups and responses, how many are in no pair and
+    why. dropped_by: how many pairs each filter dropped; kept: how many none did.
+    """
+
+    folder: tempfile.TemporaryDirectory[str]
+    groups: int = 0
+    paired: int = 0
+    kept_rows: int = 0
+    rows: int = 0
+    reasons: dict[str, Counter[str]] = field(default_factory=lambda: {"group": Counter(), "response": Counter()})
+    dropped_by: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def pairs_file(self) -> Path:
+        """The pairs, as the table `pairs` of a version."""
+        return Path(self.folder.name) / "pairs.parquet"
+
+    @property
+    def dropped_file(self) -> Path:
+        """Groups and responses that are in no pair, as the table `dropped` of a version."""
+        return Path(self.folder.name) / "dropped.parquet"
 
     @cached_property
-    def dropped_by(self) -> dict[str, int]:
-        """How many pairs each filter dropped."""
-        return dict(Counter(x for x in self.pairs["dropped_by"].to_pylist() if x is not None))
+    def splits(self) -> list[str]:
+        """The splits that have kept pairs; train comes first, and is there even if nothing is."""
+        table = read_table(self.pairs_file, ["keep", "split"])
+        found = pc.unique(table.filter(table["keep"])["split"]).to_pylist()
+        return [TRAIN, *sorted(set(found) - {TRAIN})]
+
+    @cached_property
+    def pairs(self) -> pa.Table:
+        """All pairs, in memory."""
+        return read_table(self.pairs_file)
 
     @cached_property
     def kept(self) -> pa.Table:
-        """The pairs that are published."""
+        """The pairs that are published, in memory."""
         return self.pairs.filter(self.pairs["keep"])
+
+    @cached_property
+    def dropped(self) -> dict[str, str]:
+        """prompt id -> why its group gives no pair."""
+        return self._why("group")
+
+    @cached_property
+    def left_out(self) -> dict[str, str]:
+        """response id -> why it is in no pair."""
+        return self._why("response")
+
+    def _why(self, unit: str) -> dict[str, str]:
+        table = read_table(self.dropped_file, ["unit", "id", "reason"])
+        return {row["id"]: row["reason"] for row in table.to_pylist() if row["unit"] == unit}
 
 
 def cut(stored: Stored, recipe: Recipe) -> Cut:
     """Combine scores, pair each group, and let every filter score every pair."""
-    candidates: dict[str, Candidate] = {}
-    pairs: list[tuple[str, Pair]] = []
-    dropped: dict[str, str] = {}
-    left_out: dict[str, str] = {}
-    groups = 0
-    for prompt_id, group in _scored_groups(stored, recipe):
-        outcome = pairs_of(group, recipe.pair, prompt_id)
-        groups += 1
+    made, drafts = draft(stored, recipe)
+    outcome = judge(drafts, stored, recipe, made.pairs_file)
+    made.rows, made.kept_rows = drafts.rows, int(outcome.keep.sum())
+    made.dropped_by = dict(Counter(name for name in outcome.dropped_by if name is not None))
+    return made
+
+
+def draft(stored: Stored, recipe: Recipe) -> tuple[Cut, Drafts]:
+    """Pairs that nobody has relabelled or filtered yet, in the folder of a cut that knows already what is in no pair."""
+    made = Cut(tempfile.TemporaryDirectory(prefix="pairwright-cut-"))
+    budget = _budget(stored, recipe)
+    with Drafts(Path(made.folder.name) / "drafts.parquet") as drafts:
+        choose = partial(pairs_of, rule=recipe.pair, budget=budget)
+        lost = (
+            _paired(slab, groups, partial(choose, ches=_ches(said, recipe.pair)), made, drafts)
+            for slab, said, groups in _scored_slabs(stored, recipe)
+        )
+        write_table(made.dropped_file, lost, DROPPED)
+    return made, drafts
+
+
+def _ches(said: Annotations, rule: PairConfig) -> Ches | None:
+    """CHES of two responses of a slab, where the rule asks for it."""
+    if rule.ches is None:
+        return None
+    return partial(ches_between, said.parts(rule.ches.annotator), variant=rule.ches.variant)
+
+
+def _budget(stored: Stored, recipe: Recipe) -> float:
+    """The most CHES that the rule allows a pair."""
+    ches = recipe.pair.ches
+    if ches is None or ches.max is not None:
+        return math.inf if ches is None else ches.max or 0.0
+    values = array("d")
+    for _, said, groups in _scored_slabs(stored, recipe):
+        measure = _ches(said, recipe.pair)
+        for _, located in groups:
+            found = admissible(ranked([c for c, _ in located], recipe.pair).ranked, recipe.pair)
+            pairs = [] if isinstance(found, str) else found
+            values.extend(v for c, r in pairs if measure and (v := measure(c.response_id, r.response_id)) is not None)
+    return float(np.quantile(np.array(values), ches.quantile)) if values else math.inf
+
+
+Located = tuple[Candidate, int]  # a response and its place
+
+
+def _paired(
+    slab: Slab, groups: Sequence[tuple[str, list[Located]]], choose: Callable[..., PairOutcome], made: Cut, drafts: Drafts
+) -> pa.Table:
+    """Pair the groups of a slab; returns what is in no pair."""
+    lost: list[tuple[str, str, str]] = []
+    rows: list[tuple[Any, ...]] = []
+    for prompt_id, located in groups:
+        outcome = choose([c for c, _ in located], key=prompt_id)
+        made.groups += 1
         if outcome.dropped is not None:
-            dropped[prompt_id] = outcome.dropped
-        paired = {i for p in outcome.pairs for i in (p.chosen_id, p.rejected_id)}
-        for c in group:
-            if c.response_id in paired:
-                candidates[c.response_id] = c
-            else:
-                left_out[c.response_id] = outcome.left_out.get(c.response_id, "not_taken")
-        pairs += [(prompt_id, pair) for pair in outcome.pairs]
-    pairs.sort(key=lambda item: (item[0], -item[1].margin, item[1].rejected_id))
-    return Cut(_judged(pairs, candidates, stored, recipe), groups, dropped, left_out, len(candidates))
-
-
-def _scored_groups(stored: Stored, recipe: Recipe) -> Iterator[tuple[str, list[Candidate]]]:
-    """The candidates of each group with their combined scores. A response that can enter no pair has no say in what the others
-    are measured against: it is left out before scores are standardised and lengths compared."""
-    assert recipe.combine is not None
-    scores = {name: read_scores(stored.annotations[name], stored.groups) for name in recipe.combine.scores}
-    alphas = {name: fit_alpha(list(_lengths(stored, recipe.pair, scores[name]))) for name in recipe.combine.automatic}
-    spreads = {
-        name: spread_within([debias(s, n, alpha).tolist() for s, n in _lengths(stored, recipe.pair, scores[name])])
-        for name, alpha in recipe.combine.alphas(alphas).items()
-        if name in recipe.combine.spread_of
-    }
-    voters = recipe.combine.scores if recipe.combine.rule == "votes" else ()
-    comparisons = {name: read_comparisons(stored.annotations[name], stored.groups) for name in voters}
-    for prompt_id, rows in read_groups(stored):
-        barriers = [unusable(row["text"], row["finish_reason"], recipe.pair) for row in rows]
-        found = {
-            name: [
-                (None, barrier) if barrier else known.get(row["response_id"], (None, "no_annotation"))
-                for row, barrier in zip(rows, barriers, strict=True)
+            lost.append(("group", prompt_id, outcome.dropped))
+        found = {c.response_id: (c, place) for c, place in located}
+        paired = set[str]()
+        for p in outcome.pairs:
+            paired |= {p.chosen_id, p.rejected_id}
+            sides = [
+                (i, score, c.tokens or 0, c.chars, c.finish_reason, place)
+                for i, score in ((p.chosen_id, p.score_chosen), (p.rejected_id, p.score_rejected))
+                for c, place in (found[i],)
             ]
-            for name, known in scores.items()
-        }
-        ids, chars = [row["response_id"] for row in rows], [len(row["text"]) for row in rows]
-        combined = combine(
-            {name: [s for s, _ in column] for name, column in found.items()},
-            {name: [r for _, r in column] for name, column in found.items()},
-            recipe.combine,
-            chars,
-            alphas,
-            spreads,
-            {name: _met(ids, barriers, known) for name, known in comparisons.items() if not known.compared.isdisjoint(ids)},
-        )
-        yield (
-            prompt_id,
-            [
-                Candidate(row["response_id"], row["text"], score, reason, row["tokens"] or 0, n, row["finish_reason"])
+            rows.append((pair_id(prompt_id, p.chosen_id, p.rejected_id), prompt_id, *sides[0], *sides[1]))
+        made.paired += len(paired)
+        lost += [("response", c, outcome.left_out.get(c, "not_taken")) for c in found if c not in paired]
+    drafts.add(slab, rows)
+    for unit, _, reason in lost:
+        made.reasons[unit][reason] += 1
+    units, ids_, reasons = zip(*lost, strict=True) if lost else ((), (), ())
+    stages, details = ["pair"] * len(lost), [None] * len(lost)
+    return pa.table([stages, units, ids_, reasons, details], schema=DROPPED)
+
+
+def _scored_slabs(stored: Stored, recipe: Recipe) -> Iterator[tuple[Slab, Annotations, list[tuple[str, list[Located]]]]]:
+    """A slab, its annotations, and the candidates of each group with their combined scores. A response that can enter no pair
+    has no say in what the others are measured against: it is left out before scores are standardised and lengths compared."""
+    rule = recipe.combine
+    assert rule is not None
+    names = tuple(rule.scores)
+    alphas = {name: fit_alpha(list(_lengths(stored, recipe.pair, name))) for name in rule.automatic}
+    spreads = {
+        name: spread_within([debias(s, n, alpha).tolist() for s, n in _lengths(stored, recipe.pair, name)])
+        for name, alpha in rule.alphas(alphas).items()
+        if name in rule.spread_of
+    }
+    annotations = Annotations(stored)
+    for slab in stored.index.slabs:
+        said = annotations.at(slab)
+        scores = {name: said.scores(name) for name in names}
+        compared = {name: said.comparisons(name) for name in (names if rule.rule == "votes" else ())}
+        groups = []
+        for prompt_id, rows in read_groups(stored, slab):
+            barriers = [unusable(row["text"], row["finish_reason"], recipe.pair) for row in rows]
+            found = {
+                name: [
+                    (None, barrier) if barrier else known.get(row["response_id"], (None, "no_annotation"))
+                    for row, barrier in zip(rows, barriers, strict=True)
+                ]
+                for name, known in scores.items()
+            }
+            ids, chars = [row["response_id"] for row in rows], [len(row["text"]) for row in rows]
+            combined = combine(
+                {name: [s for s, _ in column] for name, column in found.items()},
+                {name: [r for _, r in column] for name, column in found.items()},
+                rule,
+                chars,
+                alphas,
+                spreads,
+                {name: _met(ids, barriers, known) for name, known in compared.items() if not known.compared.isdisjoint(ids)},
+            )
+            candidates = [
+                Candidate(row["response_id"], row["text"], score, reason, row["tokens"], n, row["finish_reason"])
                 for row, n, score, reason in zip(rows, chars, combined.scores, combined.reasons, strict=True)
-            ],
-        )
+            ]
+            groups.append((prompt_id, list(zip(candidates, [row["place"] for row in rows], strict=True))))
+        yield slab, said, groups
 
 
 def _met(ids: Sequence[str], barriers: Sequence[str | None], known: Comparisons) -> Votes:
@@ -144,104 +226,22 @@ def _met(ids: Sequence[str], barriers: Sequence[str | None], known: Comparisons)
     return {(i, j): known.verdicts[ids[i], ids[j]] for i, j in combinations(places, 2) if (ids[i], ids[j]) in known.verdicts}
 
 
-def read_groups(stored: Stored) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """(prompt_id, its responses that were made), one file at a time; a file holds whole groups."""
-    wanted = pa.array(list(stored.prompts), pa.string())
-    for path in stored.responses:
-        table = read_table(path, COLUMNS)
-        table = table.filter(pc.and_(pc.is_null(table["reason"]), pc.is_in(table["prompt_id"], wanted)))
-        rows: dict[str, list[dict[str, Any]]] = {}
-        for row in table.to_pylist():
-            rows.setdefault(row["prompt_id"], []).append(row)
-        yield from rows.items()
+def read_groups(stored: Stored, slab: Slab) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """(prompt_id, its responses that were made), group by group."""
+    rows = stored.read(slab, RESPONSE).to_pylist()
+    starts = [i for i, (a, b) in enumerate(pairwise([None, *(row["prompt_id"] for row in rows)])) if a != b]
+    for start, end in pairwise([*starts, len(rows)]):
+        yield rows[start]["prompt_id"], rows[start:end]
 
 
-def read_scores(files: Iterable[Path], groups: frozenset[str]) -> dict[str, Score]:
-    """response id -> its score in one of `groups`, or the reason why it has none. Comparisons of two responses are not scores."""
-    scores: dict[str, Score] = {}
-    wanted = pa.array(groups, pa.string())
-    for path in files:
-        table = read_table(path, ["group_id", "subject_id", "other_id", "score", "reason"])
-        table = table.filter(pc.and_(pc.is_null(table["other_id"]), pc.is_in(table["group_id"], wanted)))
-        columns = (table[name].to_pylist() for name in ("subject_id", "score", "reason"))
-        scores |= {subject: (score, reason) for subject, score, reason in zip(*columns, strict=True)}
-    return scores
-
-
-def read_comparisons(files: Iterable[Path], groups: frozenset[str]) -> Comparisons:
-    """What an annotator found of two responses of one of `groups`."""
-    verdicts, probabilities = dict[tuple[str, str], float](), dict[tuple[str, str], float]()
-    compared, wanted = set[str](), pa.array(groups, pa.string())
-    for path in files:
-        table = read_table(path, ["group_id", "subject_id", "other_id", "label", "score"])
-        table = table.filter(pc.is_in(table["group_id"], wanted))
-        both = table.filter(pc.is_valid(table["other_id"]))
-        compared.update(table.filter(pc.is_in(table["group_id"], both["group_id"].combine_chunks()))["subject_id"].to_pylist())
-        columns = (both[name].to_pylist() for name in ("subject_id", "other_id", "label", "score"))
-        for a, b, label, p in zip(*columns, strict=True):
-            if label in WON:
-                verdicts[a, b], verdicts[b, a] = WON[label], 1 - WON[label]
-                if p is not None:
-                    probabilities[a, b], probabilities[b, a] = p, 1 - p
-    return Comparisons(verdicts, compared, probabilities)
-
-
-def read_parts(files: Iterable[Path], groups: frozenset[str], subjects: set[str]) -> dict[str, dict[str, float]]:
-    """response id -> the numbers its annotation in one of `groups` was made of, for the valid ones of `subjects`."""
-    wanted, inside, parts = pa.array(subjects, pa.string()), pa.array(groups, pa.string()), {}
-    for path in files:
-        table = read_table(path, ["group_id", "subject_id", "other_id", "valid", "parts"])
-        here = pc.and_(pc.is_in(table["group_id"], inside), pc.is_in(table["subject_id"], wanted))
-        table = table.filter(pc.and_(pc.and_(table["valid"], pc.is_null(table["other_id"])), here))
-        for subject, items in zip(table["subject_id"].to_pylist(), table["parts"].to_pylist(), strict=True):
-            parts[subject] = {item["name"]: item["value"] for item in items}
-    return parts
-
-
-def _lengths(stored: Stored, rule: PairConfig, scores: Mapping[str, Score]) -> Iterator[tuple[list[float], list[int]]]:
-    for _, rows in read_groups(stored):
-        usable = [row for row in rows if unusable(row["text"], row["finish_reason"], rule) is None]
-        known = [(scores.get(row["response_id"], (None, None))[0], len(row["text"])) for row in usable]
-        group = [(score, n) for score, n in known if score is not None]
-        if len(group) > 1:
-            yield [s for s, _ in group], [n for _, n in group]
-
-
-def _judged(pairs: Sequence[tuple[str, Pair]], candidates: Mapping[str, Candidate], stored: Stored, recipe: Recipe) -> pa.Table:
-    def side(ids: list[str], scores: list[float]) -> Side:
-        found = [candidates[i] for i in ids]
-        return Side(
-            ids,
-            np.array(scores, np.float64),
-            np.array([c.tokens for c in found], np.int64),
-            np.array([c.chars for c in found], np.int64),
-            [c.finish_reason for c in found],
-            lambda: [c.text for c in found],
-        )
-
-    ids = [pair_id(prompt_id, p.chosen_id, p.rejected_id) for prompt_id, p in pairs]
-    columns = PairColumns(
-        ids,
-        side([p.chosen_id for _, p in pairs], [p.score_chosen for _, p in pairs]),
-        side([p.rejected_id for _, p in pairs], [p.score_rejected for _, p in pairs]),
-        lambda name: read_parts(stored.annotations[name], stored.groups, set(candidates)),
-        lambda name: {i: s for i, (s, _) in read_scores(stored.annotations[name], stored.groups).items() if s is not None},
-        lambda name: read_comparisons(stored.annotations[name], stored.groups),
-    )
-    outcome = apply_filters(recipe.filters, columns)
-    return pa.table(
-        {
-            "pair_id": ids,
-            "prompt_id": [prompt_id for prompt_id, _ in pairs],
-            "chosen_id": columns.chosen.ids,
-            "rejected_id": columns.rejected.ids,
-            "score_chosen": columns.chosen.scores,
-            "score_rejected": columns.rejected.scores,
-            "margin": [p.margin for _, p in pairs],
-            "keep": outcome.keep,
-            "dropped_by": outcome.dropped_by,
-            "reason": outcome.reason,
-            **{f"{name}_score": pa.array(v.filled(0.0), mask=np.ma.getmaskarray(v)) for name, v in outcome.scores.items()},
-        },
-        schema=pairs_schema([f.name for f in recipe.filters]),
-    )
+def _lengths(stored: Stored, rule: PairConfig, annotator: str) -> Iterator[tuple[list[float], list[int]]]:
+    """The scores of each group and the lengths of its responses, in characters."""
+    annotations = Annotations(stored)
+    for slab in stored.index.slabs:
+        scores = annotations.at(slab).scores(annotator)
+        for _, rows in read_groups(stored, slab):
+            usable = [row for row in rows if unusable(row["text"], row["finish_reason"], rule) is None]
+            known = [(scores.get(row["response_id"], (None, None))[0], len(row["text"])) for row in usable]
+            group = [(score, n) for score, n in known if score is not None]
+            if len(group) > 1:
+                yield [s for s, _ in group], [n for _, n in group]

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from pairwright.annotators.base import Annotator, Group, Response
 from pairwright.engines.base import ModelConfig
 from pairwright.engines.folders import resolve_folder
+from pairwright.engines.given import GivenModel
 from pairwright.engines.openai_engine import LOCAL, OpenAIModel
 from pairwright.engines.people import PeopleModel
 from pairwright.engines.prefix_tree import shared_length
@@ -341,6 +342,8 @@ def _priced(work: Work, config: ModelConfig, measured: tuple[str, Callable[[Amou
         return work if left is None else replace(work, seconds=0.0, money=0.0, note="nothing is left")
     if isinstance(config, PeopleModel):
         return replace(work, seconds=0.0, money=0.0, note="people are asked on a sheet: a build does not wait for them")
+    if isinstance(config, GivenModel):
+        return replace(work, seconds=0.0, money=0.0, note="read from a file")
     money: float | None = config.money(Usage(tokens=left.asked, generated=left.generated))
     seconds, why = (measured[1](left), measured[0]) if measured else _rough_seconds(left, config)
     notes = [work.note, why]

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,42 +34,70 @@ class Part(Protocol):
     def write(self, staging: Staging, prompts: Sequence[Path]) -> Iterable[StageAccount]:
         """Stage the tables; what publishing itself dropped."""
 
-    def dropped(self) -> Iterable[Mapping[str, Any]]:
-        """Every row that fell out before the last table, with its stage and reason."""
+    def dropped(self) -> Iterable[pa.Table]:
+        """Every row that fell out before the last table, with its stage and reason: tables of the schema DROPPED."""
 
     def cost(self) -> Mapping[str, dict[str, float]]:
         """Per stage: tokens and engine seconds behind the rows of this version."""
 
 
+class Prompts(Protocol):
+    """The prompts of a version, as the policy saw them."""
+
+    def account(self) -> StageAccount:
+        """Where the rows of their sources went."""
+
+    def write(self, staging: Staging) -> None:
+        """Stage the table `prompts`."""
+
+    def dropped(self) -> Iterable[pa.Table]:
+        """Every row that became no prompt."""
+
+
+@dataclass(frozen=True)
+class ReadPrompts:
+    """Prompts that were read from their sources."""
+
+    found: PromptSet
+
+    def account(self) -> StageAccount:
+        a = self.found.account
+        return StageAccount(stage="prompts", unit="row", rows_in=a.rows_in, rows_out=a.rows_out, dropped=a.dropped)
+
+    def write(self, staging: Staging) -> None:
+        staging.write("prompts", prompts_table(self.found), PROMPTS)
+
+    def dropped(self) -> Iterator[pa.Table]:
+        yield dropped_table("prompts", "row", self.found.dropped)
+
+
 @dataclass(frozen=True)
 class Draft:
-    """Everything a version is made from. `prompts`: as the policy saw them. `models`: role -> label and fingerprint; `spent`:
-    stage -> what this build paid."""
+    """Everything a version is made from. `models`: role -> label and fingerprint; `spent`: stage -> what this build paid;
+    `parent`: the version it is made from, if it is not simply the next one."""
 
     dataset: Dataset
     recipe: Recipe
-    prompts: PromptSet
+    prompts: Prompts
     parts: Sequence[Part]
     models: dict[str, dict[str, Any]]
     spent: dict[str, dict[str, float]]
     build_key: str
+    parent: int | None = None
 
 
 def publish(draft: Draft) -> int:
     """Commit a version with everything that led to it; returns its number."""
-    account = draft.prompts.account
-    accounts = [
-        StageAccount(stage="prompts", unit="row", rows_in=account.rows_in, rows_out=account.rows_out, dropped=account.dropped)
-    ]
+    accounts = [draft.prompts.account()]
     accounts += [a for part in draft.parts for a in part.accounts()]
     if not any(part.rows() for part in draft.parts):
         raise PairwrightError(_nothing_left(accounts))
-    parent = draft.dataset.latest()
+    parent = draft.dataset.latest() if draft.parent is None else draft.parent
     with draft.dataset.stage() as staging:
-        staging.write("prompts", prompts_table(draft.prompts), PROMPTS)
+        draft.prompts.write(staging)
         prompt_files = sorted((staging.folder / "prompts").glob("*.parquet"))
         accounts += [a for part in draft.parts for a in part.write(staging, prompt_files)]
-        staging.write("dropped", pa.Table.from_pylist(list(_dropped(draft)), schema=DROPPED), DROPPED)
+        staging.write("dropped", chain(draft.prompts.dropped(), *(part.dropped() for part in draft.parts)), DROPPED)
         manifest = Manifest(
             dataset=draft.recipe.dataset,
             recipe=json.loads(draft.recipe.model_dump_json()),
@@ -83,11 +112,10 @@ def publish(draft: Draft) -> int:
         return staging.commit(manifest)
 
 
-def _dropped(draft: Draft) -> Iterator[Mapping[str, Any]]:
-    for id_, reason, detail in draft.prompts.dropped:
-        yield {"stage": "prompts", "unit": "row", "id": id_, "reason": reason, "detail": detail}
-    for part in draft.parts:
-        yield from part.dropped()
+def dropped_table(stage: str, unit: str, rows: Iterable[tuple[str, str, str | None]]) -> pa.Table:
+    """Rows of `dropped`, each an id, a reason and a detail."""
+    found = [{"stage": stage, "unit": unit, "id": i, "reason": reason, "detail": detail} for i, reason, detail in rows]
+    return pa.Table.from_pylist(found, schema=DROPPED)
 
 
 def put(
@@ -96,11 +124,15 @@ def put(
     files: Sequence[Path],
     schema: pa.Schema,
     key: str,
-    keys: Collection[str],
+    keys: Collection[str] | None,
     name: str | None = None,
 ) -> None:
     """Add finished files to a table: linked where all of their rows belong to this version (under this annotator's name), else
-    the rows that do are written anew."""
+    the rows that do are written anew. Without `keys` all rows do."""
+    if keys is None:
+        for path in files:
+            staging.link(table, path)
+        return
     wanted = pa.array(list(keys), pa.string())
     for path in files:
         head = read_table(path, [key] if name is None else [key, "annotator"])

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairwright.errors import PairwrightError
 from pairwright.pipelines.cut import Cut, Stored
-from pairwright.pipelines.publish import named, put, reasons, summed
+from pairwright.pipelines.publish import dropped_table, named, put, reasons, summed
 from pairwright.pipelines.recipe import Recipe
 from pairwright.storage import views
 from pairwright.storage.manifest import StageAccount
-from pairwright.storage.parquet import read_table
-from pairwright.storage.schemas import ANNOTATIONS, PREFERENCE, RESPONSES, UNPAIRED, pairs_schema
-from pairwright.storage.versions import Staging
+from pairwright.storage.parquet import read_table, row_groups
+from pairwright.storage.schemas import ANNOTATIONS, PREFERENCE, RESPONSES, UNPAIRED
+from pairwright.storage.versions import TRAIN, Staging
 
 
 @dataclass(frozen=True)
@@ -30,29 +30,52 @@ class PairPart:
 
     def rows(self) -> int:
         """Kept pairs."""
-        return int(self.made.kept.num_rows)
+        return self.made.kept_rows
 
     def write(self, staging: Staging, prompts: Sequence[Path]) -> Iterator[StageAccount]:
         """Responses and annotations are linked where they can be; `preference` and `unpaired` are made."""
         stored, made = self.stored, self.made
-        put(staging, "responses", stored.responses, RESPONSES, "prompt_id", stored.prompts)
+        put(staging, "responses", stored.responses, RESPONSES, "prompt_id", None if stored.source else stored.prompts)
         for name, files in stored.annotations.items():
-            put(staging, "annotations", files, ANNOTATIONS, "group_id", stored.groups, name)
-        staging.write("pairs", made.pairs, pairs_schema([f.name for f in self.recipe.filters]))
-        published = staging.write("preference", views.preference(prompts, stored.responses, made.kept), PREFERENCE)
-        rows, torn = views.unpaired(prompts, stored.responses, made.kept)
-        labelled = staging.write("unpaired", rows, UNPAIRED)
-        yield StageAccount(stage="publish preference", unit="pair", rows_in=made.kept.num_rows, rows_out=published)
+            put(staging, "annotations", files, ANNOTATIONS, "group_id", None if stored.source else stored.groups, name)
+        staging.link("pairs", made.pairs_file)
+        published = labelled = torn = sides = 0
+        for split in made.splits:
+            where = (prompts, stored.responses, [made.pairs_file], split)
+            rows_here = staging.write("preference", views.preference(*where), PREFERENCE, split=split)
+            if not rows_here and split == TRAIN and made.kept_rows:
+                raise PairwrightError("the split leaves no pair to train on: lower `split.test`, or keep more pairs")
+            published += rows_here
+            rows, both = views.unpaired(*where)
+            written = staging.write("unpaired", rows, UNPAIRED, split=split)
+            labelled, torn, sides = labelled + written, torn + both, sides + written + both
+        yield StageAccount(stage="publish preference", unit="pair", rows_in=made.kept_rows, rows_out=published)
         yield StageAccount(
             stage="publish unpaired",
             unit="response",
-            rows_in=len({*made.kept["chosen_id"].to_pylist(), *made.kept["rejected_id"].to_pylist()}),
+            rows_in=sides,
             rows_out=labelled,
             dropped={views.BOTH: torn} if torn else {},
         )
 
     def accounts(self) -> Iterator[StageAccount]:
         """Rows in and out of every stage; responses of stale prompts do not take part."""
+        made = self.made
+        yield from self._made()
+        dropped = dict(made.reasons["group"])
+        yield StageAccount(
+            stage="pair", unit="group", rows_in=made.groups, rows_out=made.groups - sum(dropped.values()), dropped=dropped
+        )
+        left_out = dict(made.reasons["response"])
+        total = made.paired + sum(left_out.values())
+        yield StageAccount(stage="pair", unit="response", rows_in=total, rows_out=made.paired, dropped=left_out)
+        yield StageAccount(stage="filter", unit="pair", rows_in=made.rows, rows_out=made.kept_rows, dropped=made.dropped_by)
+
+    def _made(self) -> Iterator[StageAccount]:
+        """Of the stages that made what is stored: as the version says that it is from, or counted."""
+        if self.stored.source:
+            yield from (a for a in self.stored.source.accounting if _stored_stage(a.stage))
+            return
         stored, made = self.stored, self.made
         why = reasons(stored.responses, "prompt_id", stored.prompts)
         asked = len(stored.prompts) * self.recipe.sample.n
@@ -75,37 +98,25 @@ class PairPart:
                 yield StageAccount(
                     stage=f"annotate {name}", unit="comparison", rows_in=rows_in, rows_out=valid, dropped=named(compared)
                 )
-        dropped = dict(Counter(made.dropped.values()))
-        yield StageAccount(
-            stage="pair", unit="group", rows_in=made.groups, rows_out=made.groups - sum(dropped.values()), dropped=dropped
-        )
-        left_out = dict(Counter(made.left_out.values()))
-        total = made.paired + len(made.left_out)
-        yield StageAccount(stage="pair", unit="response", rows_in=total, rows_out=made.paired, dropped=left_out)
-        yield StageAccount(
-            stage="filter", unit="pair", rows_in=made.pairs.num_rows, rows_out=made.kept.num_rows, dropped=made.dropped_by
-        )
 
-    def dropped(self) -> Iterator[Mapping[str, Any]]:
+    def dropped(self) -> Iterator[pa.Table]:
         """Every row that fell out before pairs; pairs carry their reasons themselves."""
         for path in self.stored.responses:
             table = read_table(path, ["response_id", "prompt_id", "reason"])
-            for row in table.filter(pc.is_valid(table["reason"])).to_pylist():
-                if row["prompt_id"] in self.stored.prompts:
-                    yield {
-                        "stage": "sample",
-                        "unit": "response",
-                        "id": row["response_id"],
-                        "reason": row["reason"],
-                        "detail": None,
-                    }
-        for response_id, reason in self.made.left_out.items():
-            yield {"stage": "pair", "unit": "response", "id": response_id, "reason": reason, "detail": None}
-        for prompt_id, reason in self.made.dropped.items():
-            yield {"stage": "pair", "unit": "group", "id": prompt_id, "reason": reason, "detail": None}
+            lost = table.filter(pc.is_valid(table["reason"])).to_pylist()
+            known = ((r["response_id"], r["reason"], None) for r in lost if r["prompt_id"] in self.stored.prompts)
+            yield dropped_table("sample", "response", known)
+        for number in range(row_groups(self.made.dropped_file)):
+            yield read_table(self.made.dropped_file, row_group=number)
 
     def cost(self) -> dict[str, dict[str, float]]:
         """Tokens and seconds of sampling and of every annotator."""
         stored = self.stored
+        if stored.source:
+            return {stage: cost for stage, cost in stored.source.cost.items() if _stored_stage(stage)}
         labels = {f"annotate {name}": summed(files, "group_id", stored.groups) for name, files in stored.annotations.items()}
         return {"sample": summed(stored.responses, "prompt_id", stored.prompts), **labels}
+
+
+def _stored_stage(stage: str) -> bool:
+    return stage in ("sample", "group") or stage.startswith("annotate ")

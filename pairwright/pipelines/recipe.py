@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pairwright.annotators.base import Annotator
@@ -22,10 +21,12 @@ from pairwright.files import check_name
 from pairwright.pipelines.combine import CombineConfig
 from pairwright.pipelines.filters import AnyFilter
 from pairwright.pipelines.filters.base import check_names
-from pairwright.pipelines.filters.verdict import Verdict
+from pairwright.pipelines.hygiene.split import SplitConfig
 from pairwright.pipelines.mistakes import Known, keys_of, models_below, models_in, near, sentences
 from pairwright.pipelines.pairs import PairConfig
 from pairwright.pipelines.prompts.sources import PromptSource
+from pairwright.pipelines.relabel import AnyRelabel
+from pairwright.pipelines.settings import override, read_settings
 from pairwright.pipelines.steps.config import StepsConfig
 
 
@@ -92,7 +93,9 @@ class Recipe(Part):
     annotators: list[AnnotatorSpec] = Field([], description="whole responses: preference pairs")
     combine: CombineConfig | None = None
     pair: PairConfig = PairConfig()
+    relabel: list[AnyRelabel] = Field([], description="turn pairs around or soften their labels, before filters")
     filters: list[AnyFilter] = []
+    split: SplitConfig | None = Field(None, description="hold some prompts out: the published tables get a split `test`")
     steps: StepsConfig | None = Field(None, description="step labels: tree search over solutions of questions with a reference")
     run: RunConfig = RunConfig()
 
@@ -106,7 +109,7 @@ class Recipe(Part):
             data["prompts"] = [data["prompts"]]
         if isinstance(data.get("models"), Mapping):
             models = dict(data["models"])
-            if data.get("steps") is not None:
+            if data.get("steps") is not None or _verifies(data):
                 models.setdefault(VERIFIER, {"engine": "math_verify"})
             data["models"] = _resolve_aliases(models)
         if isinstance(data.get("annotators"), list):
@@ -129,18 +132,23 @@ class Recipe(Part):
     def _check(self) -> Recipe:
         if not self.annotators and self.steps is None:
             raise PairwrightError("a recipe needs `annotators` (preference pairs), `steps` (step labels), or both: add one")
-        if not self.annotators and (self.combine is not None or self.filters):
-            raise PairwrightError("`combine` and `filters` are about pairs of responses, and there are no `annotators`: add some")
-        check_names(self.filters)
+        if not self.annotators and (self.combine is not None or self.filters or self.relabel):
+            raise PairwrightError(
+                "`combine`, `relabel` and `filters` are about pairs of responses, and there are no `annotators`: add some"
+            )
+        check_names([*self.relabel, *self.filters])
         names = [a.name for a in self.annotators]
         for name in names:
             if names.count(name) > 1:
                 raise PairwrightError(f"two annotators are called {name!r}: give each its own `name`")
-        for needed, method in [item for f in self.filters for item in f.requires().items()]:
+        needs = [item for f in self.filters for item in f.requires().items()]
+        needs += [(self.pair.ches.annotator, "displacement")] if self.pair.ches else []
+        for needed, method in needs:
             if needed not in names:
                 self.annotators.append(AnnotatorSpec(use=method, name=needed))
                 names.append(needed)
         readers = [("`combine`", tuple(self.combine.scores))] if self.combine else []
+        readers += [(f"the relabelling {r.name!r}", r.reads()) for r in self.relabel]
         readers += [(f"the filter {f.name!r}", f.reads()) for f in self.filters]
         for who, name in [(who, name) for who, read in readers for name in read]:
             if name not in names:
@@ -149,12 +157,16 @@ class Recipe(Part):
                 )
         comparing = [a.name for a in self.annotators if issubclass(load(a.use), Comparer | DomainRouter)]
         for f in self.filters:
-            if isinstance(f, Verdict) and f.annotator not in comparing:
+            if idle := [name for name in f.compares() if name not in comparing]:
                 others = f"one of {', '.join(comparing)}" if comparing else "an annotator that does, such as pairwise"
-                raise PairwrightError(
-                    f"the filter {f.name!r} reads comparisons, and {f.annotator} compares nothing: name {others}"
-                )
+                raise PairwrightError(f"the filter {f.name!r} reads comparisons, and {idle[0]} compares nothing: name {others}")
         return self
+
+    def cut_about(self) -> list[Any]:
+        """What the pairs depend on besides stored responses and annotations."""
+        rules: list[BaseModel] = [self.pair, *([self.combine] if self.combine else [])]
+        rules += [self.split] if self.split else []
+        return [*(json.loads(r.model_dump_json()) for r in rules), *(r.about() for r in (*self.relabel, *self.filters))]
 
     def built(self) -> dict[str, Annotator[Any]]:
         """The annotators by name."""
@@ -175,23 +187,9 @@ class Recipe(Part):
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply dot-path overrides such as `sample.n=8` or `annotators.0.reduction=mean`."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = difflib.get_close_matches(
-            path.name, [p.name for p in path.parent.glob("*.y*ml")] if path.parent.exists() else [], 1
-        )
-        raise PairwrightError(f"there is no recipe at {path}" + (f": did you mean {near[0]}?" if near else "")) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PairwrightError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise PairwrightError(f"cannot read the recipe {path}: {error.strerror}") from None
-    if not isinstance(data, dict):
-        raise PairwrightError(f"{path} holds no settings: `pairwright init` writes a recipe to start from")
-    if overrides:
-        _open_shorthands(data)
-    for override in overrides:
-        _override(data, override)
+    data = read_settings(path)
+    for text in overrides:
+        override(data, text)
     return parse_recipe(data, str(path))
 
 
@@ -219,6 +217,12 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
     return recipe
 
 
+def _verifies(data: Mapping[str, Any]) -> bool:
+    """Does an annotator or a filter of the recipe compare answers with references?"""
+    used = [a.get("use") if isinstance(a, Mapping) else a for key in ("annotators", "filters") for a in data.get(key) or ()]
+    return "correctness" in used
+
+
 def _resolve_aliases(models: dict[str, Any]) -> dict[str, Any]:
     """A string is the name of another role or, failing that, of a model for the `transformers` engine."""
     plain: dict[str, Any] = {}
@@ -235,45 +239,6 @@ def _resolve_aliases(models: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping) and "engine" not in value:
             plain[role] = {"engine": "transformers", **value}
     return plain
-
-
-def _open_shorthands(data: dict[str, Any]) -> None:
-    """Spell out what is written as a bare name, so that an override can reach into it."""
-    if isinstance(data.get("annotators"), list):
-        data["annotators"] = [{"use": a} if isinstance(a, str) else a for a in data["annotators"]]
-    if isinstance(models := data.get("models"), dict):
-        data["models"] = {r: {"model": m} if isinstance(m, str) and m not in models else m for r, m in models.items()}
-
-
-def _override(data: dict[str, Any], text: str) -> None:
-    path, equals, value = text.partition("=")
-    if not equals:
-        raise PairwrightError(f"the override {text!r} has no '=': write it as sample.n=8")
-    *parents, last = path.split(".")
-    place: Any = data
-    for step in parents:
-        if isinstance(place, list):
-            place = place[_index(step, place, text)]
-        elif isinstance(place, dict):
-            place = place.setdefault(step, {})
-        else:
-            raise PairwrightError(f"the override {text!r} goes through {step!r}, which is not a group of settings")
-    parsed = yaml.safe_load(value)
-    if isinstance(place, list):
-        place[_index(last, place, text)] = parsed
-    elif isinstance(place, dict):
-        place[last] = parsed
-    else:
-        raise PairwrightError(f"the override {text!r} goes into a single value: give the path of a setting")
-
-
-def _index(step: str, items: list[Any], text: str) -> int:
-    names = [item.get("name") or item.get("use") if isinstance(item, dict) else item for item in items]
-    if step in names:
-        return names.index(step)
-    if step.isdigit() and int(step) < len(items):
-        return int(step)
-    raise PairwrightError(f"the override {text!r}: there is no item {step!r}; the items are {', '.join(map(str, names))}")
 
 
 def _known_keys(data: Mapping[str, Any], loc: Sequence[str]) -> Known:

@@ -12,8 +12,9 @@ own `hash()` has not. Neither hash is a signature: they tell versions apart, the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow.parquet as pq
@@ -26,7 +27,7 @@ DECISIONS: dict[str, tuple[str, ...]] = {
     "prompts": ("prompt_id", "count", "reference", "tags"),
     "responses": ("response_id", "reason"),
     "annotations": ("subject_id", "other_id", "annotator", "fingerprint", "label", "valid", "reason"),
-    "pairs": ("pair_id", "keep", "dropped_by"),
+    "pairs": ("pair_id", "keep", "dropped_by", "relabelled_by", "split"),
     "preference": ("pair_id",),
     "unpaired": ("response_id", "label"),
     "steps": ("node_id", "parent_id", "n", "correct", "unparsed", "terminal", "verdict", "reason"),
@@ -36,38 +37,73 @@ DECISIONS: dict[str, tuple[str, ...]] = {
 COST = frozenset({"tokens", "seconds"})
 
 
+class Sums(NamedTuple):
+    """What one file adds to the two hashes, 32 hex digits each; "" where it adds nothing."""
+
+    logical: str
+    exact: str
+
+
+def sums_of(tables: Mapping[str, Sequence[Path]], known: Mapping[Path, Sums] | None = None) -> dict[Path, Sums]:
+    """The sums of every file. `known`: those that need not be taken again; of a table whose files differ in columns, all are."""
+    found: dict[Path, Sums] = {}
+    with sql.open_memory() as con:
+        for name, paths in tables.items():
+            columns = _columns(paths)
+            same = all(_columns([path]) == columns for path in paths)
+            new = [path for path in paths if not same or path not in (known or {})]
+            exact = _sums(con, new, columns)
+            logical = _sums(con, new, DECISIONS[name]) if name in DECISIONS else {}
+            for path in paths:
+                found[path] = Sums(logical.get(path, ""), exact[path]) if path in exact else (known or {})[path]
+    return found
+
+
+def hashes(tables: Mapping[str, Sequence[Path]], sums: Mapping[Path, Sums]) -> tuple[str, str]:
+    """The logical and the exact hash of files whose sums are known."""
+    logical = {
+        name: [list(DECISIONS[name]), _added(sums[p].logical for p in paths)]
+        for name, paths in tables.items()
+        if name in DECISIONS and paths
+    }
+    exact = {name: [list(_columns(paths)), _added(sums[p].exact for p in paths)] for name, paths in tables.items() if paths}
+    return digest("logical", logical), digest("exact", exact)
+
+
 def logical_hash(tables: Mapping[str, Sequence[Path]]) -> str:
     """The hash of identities and decisions: `DECISIONS`' columns of those tables; other tables do not enter."""
-    return _hash("logical", {name: (paths, DECISIONS[name]) for name, paths in tables.items() if name in DECISIONS})
+    return hashes(tables, sums_of(tables))[0]
 
 
 def exact_hash(tables: Mapping[str, Sequence[Path]]) -> str:
     """The hash of every column of every table but what it cost to make."""
-    return _hash("exact", {name: (paths, _columns(paths)) for name, paths in tables.items()})
+    return hashes(tables, sums_of(tables))[1]
 
 
-def _hash(kind: str, parts: Mapping[str, tuple[Sequence[Path], Sequence[str]]]) -> str:
-    with sql.open_memory() as con:
-        sums = {name: [list(columns), f"{_sum(con, paths, columns):032x}"] for name, (paths, columns) in parts.items() if paths}
-    return digest(kind, sums)
+def _added(sums: Iterable[str]) -> str:
+    return f"{sum(int(s, 16) for s in sums) % (1 << 128):032x}"
 
 
 def _columns(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(sorted({name for path in paths for name in pq.read_schema(path).names} - COST))
 
 
-def _sum(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], columns: Sequence[str]) -> int:
-    """The sum of the rows' MD5 sums modulo 2**128, added as two halves so that no sum overflows."""
+def _sums(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], columns: Sequence[str]) -> dict[Path, str]:
+    """Of each file the sum of its rows' MD5 sums modulo 2**128, added as two halves so that no sum overflows."""
+    if not paths:
+        return {}
     names = ", ".join(f'"{name}"' for name in columns)
     query = f"""
-        SELECT coalesce(sum(('0x' || sum[1:16])::UBIGINT), 0), coalesce(sum(('0x' || sum[17:32])::UBIGINT), 0)
-        FROM (SELECT md5(json_array({names})::VARCHAR) AS sum FROM {sql.parquet(paths)})
+        SELECT filename, sum(('0x' || sum[1:16])::UBIGINT), sum(('0x' || sum[17:32])::UBIGINT)
+        FROM (SELECT filename, md5(json_array({names})::VARCHAR) AS sum FROM {sql.parquet(paths, "filename = true")})
+        GROUP BY filename
     """
     try:
-        high, low = con.execute(query).fetchall()[0]
+        found = con.execute(query).fetchall()
     except duckdb.Error as error:
         files = ", ".join(map(str, paths[:3])) + (" ..." if len(paths) > 3 else "")
         raise PairwrightError(
             f"cannot read {files} ({str(error).splitlines()[0]}): delete the damaged file and build again"
         ) from error
-    return ((int(high) << 64) + int(low)) % (1 << 128)
+    by_name = {Path(name): ((int(high) << 64) + int(low)) % (1 << 128) for name, high, low in found}
+    return {path: f"{by_name.get(path.resolve(), 0):032x}" for path in paths}

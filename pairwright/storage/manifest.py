@@ -52,6 +52,8 @@ class FileEntry(Record):
     rows: int
     bytes: int
     sha256: str
+    logical_sum: str = ""  # what the file adds to the version's two hashes, so that a link to it need not be read again
+    exact_sum: str = ""
 
 
 class Manifest(Record):

@@ -66,7 +66,10 @@ PAIRS = pa.schema(
         ("rejected_id", pa.string()),
         ("score_chosen", pa.float64()),
         ("score_rejected", pa.float64()),
-        ("margin", pa.float64()),
+        ("margin", pa.float64()),  # below 0 where a rule turned the pair around
+        ("relabelled_by", pa.string()),  # null, or the last rule that turned the pair around or softened its label
+        ("p_chosen", pa.float64()),  # P(chosen is better) of a soft label; null: hard
+        ("split", pa.string()),  # train | test
         ("keep", pa.bool_()),
         ("dropped_by", pa.string()),  # null, or the name of the first filter that said no
         ("reason", pa.string()),  # null, or that filter's sentence
@@ -92,6 +95,7 @@ PREFERENCE = pa.schema(
         ("score_chosen", pa.float64()),
         ("score_rejected", pa.float64()),
         ("margin", pa.float64()),
+        ("p_chosen", pa.float64()),  # null: a hard label; else a trainer's label smoothing is 1 - p_chosen
         ("prompt_id", pa.string()),
         ("pair_id", pa.string()),
         ("chosen_id", pa.string()),

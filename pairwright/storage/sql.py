@@ -10,10 +10,12 @@ from pathlib import Path
 import duckdb
 
 
-def open_memory() -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that fetches no extension from anywhere and spills to the system's temporary folder."""
+def open_memory(limit: str | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that fetches no extension from anywhere and spills to the system's temporary folder, from `limit` on
+    (such as "512MB"; default: most of the memory there is)."""
     spill = Path(tempfile.gettempdir()) / f"pairwright-spill-{uuid.uuid4().hex}"  # made and removed by DuckDB, at need
-    return duckdb.connect(config={"autoinstall_known_extensions": False, "temp_directory": str(spill)})
+    bounds = {"memory_limit": limit} if limit else {}
+    return duckdb.connect(config={"autoinstall_known_extensions": False, "temp_directory": str(spill), **bounds})
 
 
 def literal(value: object) -> str:
@@ -21,10 +23,11 @@ def literal(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def parquet(paths: Iterable[Path]) -> str:
-    """The table expression that reads `paths` (at least one) as one table, with exactly the columns that are in the files.
+def parquet(paths: Iterable[Path], *options: str) -> str:
+    """The table expression that reads `paths` (at least one) as one table, with exactly the columns that are in the files (and
+    those that `options` add, such as "filename = true").
 
     Without `hive_partitioning = false` a folder such as `model=x` above the data would replace the column `model` in silence.
     """
     files = ", ".join(literal(path.resolve()) for path in paths)
-    return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
+    return f"read_parquet([{files}], {', '.join(['hive_partitioning = false', 'union_by_name = true', *options])})"

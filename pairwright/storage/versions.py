@@ -14,7 +14,7 @@ import itertools
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,7 +26,8 @@ from pairwright.storage.manifest import LABELS_ABSOLUTE, LABELS_RELATIVE, MANIFE
 
 README = "README.md"
 SHARD_ROWS = 500_000
-Seals = dict[tuple[int, int, int], str]  # (device, inode, bytes) -> sha256
+TRAIN = "train"
+Seals = dict[tuple[int, int, int], FileEntry]  # (device, inode, bytes) -> what is known of the file
 
 
 class Dataset:
@@ -120,7 +121,7 @@ class Dataset:
             files.write_text(self.folder / README, card.dataset_card(self.name, [self.manifest(n) for n in self.versions()]))
 
     def seals(self, versions: list[int]) -> Seals:
-        """The SHA-256 of the files of `versions`, by what identifies a hard link to them.
+        """The sums of the files of `versions`, by what identifies a hard link to them.
 
         A hard link is the same file, so its sum is the one taken when it was first committed; should somebody have edited
         the file since, the old sum is the right one to keep, for then `verify` tells.
@@ -129,7 +130,7 @@ class Dataset:
         for n in set(versions) & set(self.versions()):
             for entry in self.manifest(n).files:
                 with contextlib.suppress(FileNotFoundError):
-                    known[_identity(self.path(n) / entry.path)] = entry.sha256
+                    known[_identity(self.path(n) / entry.path)] = entry
         return known
 
     @property
@@ -153,11 +154,11 @@ class Staging:
         self.dataset = dataset
         self.folder = folder
 
-    def write(self, table: str, rows: parquet.Rows, schema: pa.Schema, shard_rows: int = SHARD_ROWS) -> int:
-        """Append `rows` to `table` in files of `shard_rows`, in bounded memory; no rows still make one empty file."""
+    def write(self, table: str, rows: parquet.Rows, schema: pa.Schema, shard_rows: int = SHARD_ROWS, split: str = TRAIN) -> int:
+        """Append `rows` to a split of `table` in files of `shard_rows`, in bounded memory; no rows still make one empty file."""
         written = 0
         for _, part in itertools.groupby(_cut(rows, schema, shard_rows), key=lambda numbered: numbered[0]):
-            written += parquet.write_table(self._next(table), (piece for _, piece in part), schema)
+            written += parquet.write_table(self._next(table, split), (piece for _, piece in part), schema)
         return written
 
     def link(self, table: str, source: Path) -> int:
@@ -181,11 +182,16 @@ class Staging:
             account.check()
         with files.kind_os_errors(self.dataset.folder / README):
             tables = self._number_shards()
+            known = self.dataset.seals(manifest.parents)
+            sealed = {path: known[_identity(path)] for paths in tables.values() for path in paths if _identity(path) in known}
+            summed = {path: hashing.Sums(e.logical_sum, e.exact_sum) for path, e in sealed.items() if e.exact_sum}
+            sums = hashing.sums_of(tables, summed)
+            logical, exact = hashing.hashes(tables, sums)
             filled = {
                 "dataset": self.dataset.name,
-                "files": self._entries(tables, self.dataset.seals(manifest.parents)),
-                "logical_hash": hashing.logical_hash(tables),
-                "exact_hash": hashing.exact_hash(tables),
+                "files": self._entries(sums, sealed),
+                "logical_hash": logical,
+                "exact_hash": exact,
                 "notes": [
                     *manifest.notes,
                     *([] if {LABELS_ABSOLUTE, LABELS_RELATIVE} & {*manifest.notes} else [LABELS_RELATIVE]),
@@ -211,32 +217,35 @@ class Staging:
             return n
         raise AssertionError("numbers do not end")
 
-    def _next(self, table: str) -> Path:
+    def _next(self, table: str, split: str = TRAIN) -> Path:
         folder = self.folder / files.check_name(table, "table name")
-        return folder / f"{len(list(folder.glob('*.parquet'))):05d}.parquet"
+        return folder / f"{split}-{len(list(folder.glob('*.parquet'))):05d}.parquet"
 
     def _number_shards(self) -> dict[str, list[Path]]:
         """Give the shards their final names, which hold how many there are, and make the names durable."""
         tables: dict[str, list[Path]] = {}
         for folder in sorted(path for path in self.folder.iterdir() if path.is_dir()):
-            shards = sorted(folder.glob("*.parquet"))
-            tables[folder.name] = [
-                shard.rename(folder / f"train-{i:05d}-of-{len(shards):05d}.parquet") for i, shard in enumerate(shards)
-            ]
+            tables[folder.name] = []
+            for split in sorted({path.name.partition("-")[0] for path in folder.glob("*.parquet")}, key=lambda s: s != TRAIN):
+                shards = sorted(folder.glob(f"{split}-*.parquet"))
+                tables[folder.name] += [
+                    shard.rename(folder / f"{split}-{i:05d}-of-{len(shards):05d}.parquet") for i, shard in enumerate(shards)
+                ]
             files.fsync_folder(folder)
         files.fsync_folder(self.folder)
         return tables
 
-    def _entries(self, tables: dict[str, list[Path]], known: Seals) -> list[FileEntry]:
+    def _entries(self, sums: Mapping[Path, hashing.Sums], sealed: Mapping[Path, FileEntry]) -> list[FileEntry]:
         return [
             FileEntry(
                 path=path.relative_to(self.folder).as_posix(),
                 rows=parquet.rows(path),
                 bytes=path.stat().st_size,
-                sha256=known.get(_identity(path)) or _sha256(path),
+                sha256=sealed[path].sha256 if path in sealed else _sha256(path),
+                logical_sum=sum_.logical,
+                exact_sum=sum_.exact,
             )
-            for paths in tables.values()
-            for path in paths
+            for path, sum_ in sums.items()
         ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -19,9 +20,11 @@ from pairwright.errors import PairwrightError
 from pairwright.storage import parquet, sql
 from pairwright.storage.schemas import MESSAGES, PREFERENCE, UNPAIRED, cast
 
+Pairs: TypeAlias = pa.Table | Sequence[Path]  # the table `pairs` of a version, or its files
 BOTH = "both_chosen_and_rejected"
 SLICE_ROWS = 10_000
-KEPT = ["pair_id", "prompt_id", "chosen_id", "rejected_id", "score_chosen", "score_rejected", "margin"]
+MEMORY = "512MB"  # of DuckDB, beyond which it joins on disk
+KEPT = "pair_id, prompt_id, chosen_id, rejected_id, score_chosen, score_rejected, margin, p_chosen"
 
 SIDES = """
 CREATE TEMP VIEW sides AS
@@ -65,14 +68,16 @@ ORDER BY r.at, l.first, NOT l.label
 """
 
 
-def preference(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Table) -> Iterator[pa.RecordBatch]:
-    """PREFERENCE rows, one per row of `pairs` (kept pairs only), in conversational form.
+def preference(
+    prompts: Sequence[Path], responses: Sequence[Path], pairs: Pairs, split: str | None = None
+) -> Iterator[pa.RecordBatch]:
+    """PREFERENCE rows, one per kept pair of `pairs` (of one `split`, if given), in conversational form.
 
     Raises PairwrightError if a pair's prompt or one of its responses is not there exactly once or has no text, and ValueError
-    if a row of `pairs` is not kept or a pair's two texts are equal.
+    if a pair's two texts are equal.
     """
     questions, answers = Shelf(prompts, "prompt_id"), Shelf(responses, "response_id", "prompt_id")
-    with _joined(questions, answers, pairs) as con:
+    with _joined(questions, answers, pairs, split) as con:
         for part in con.sql(LOCATED_PAIRS).to_arrow_reader(SLICE_ROWS):
             chosen = answers.fetch(part["chosen_id"], part["chosen_at"], ["text", "model"])
             rejected = answers.fetch(part["rejected_id"], part["rejected_at"], ["text", "model"])
@@ -89,15 +94,17 @@ def preference(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Tab
             yield from cast(_with(part, made), PREFERENCE).combine_chunks().to_batches()
 
 
-def unpaired(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Table) -> tuple[Iterator[pa.RecordBatch], int]:
-    """UNPAIRED rows, each response of `pairs` (kept pairs only) once, and how many responses were left out.
+def unpaired(
+    prompts: Sequence[Path], responses: Sequence[Path], pairs: Pairs, split: str | None = None
+) -> tuple[Iterator[pa.RecordBatch], int]:
+    """UNPAIRED rows, each response of the kept `pairs` once, and how many responses were left out.
 
     Chosen becomes true, rejected false; a response that is both is left out, to be counted under the reason `BOTH`. The
     labels are relative. `score` is null where a response's pairs disagree about it. Errors are those of `preference`.
     """
     questions, answers = Shelf(prompts, "prompt_id"), Shelf(responses, "response_id", "prompt_id")
     stack = contextlib.ExitStack()
-    con = stack.enter_context(_joined(questions, answers, pairs))
+    con = stack.enter_context(_joined(questions, answers, pairs, split))
     con.execute(LABELS)
     left_out = int(con.execute("SELECT count(*) FROM labels WHERE torn").fetchall()[0][0])
 
@@ -116,16 +123,22 @@ def unpaired(prompts: Sequence[Path], responses: Sequence[Path], pairs: pa.Table
 
 
 class Shelf:
-    """Rows of Parquet files that are fetched by id. In memory are only the ids and the row group (`at`) each stands in."""
+    """Rows of Parquet files that are fetched by id; `at` is the number of the row group in which one stands."""
 
     def __init__(self, paths: Sequence[Path], key: str, *also: str) -> None:
-        self.key = key
+        self.key, self.also = key, also
         self.groups = [(path, group) for path in paths for group in range(parquet.row_groups(path))]
-        parts = [pa.table({name: pa.array([], pa.string()) for name in (key, *also)} | {"at": pa.array([], pa.int32())})]
+
+    def ids(self) -> pa.RecordBatchReader:
+        """The key and `also` of every row, and `at`, as a stream."""
+        schema = pa.schema([*((name, pa.string()) for name in (self.key, *self.also)), ("at", pa.int32())])
+        return pa.RecordBatchReader.from_batches(schema, self._ids(schema))
+
+    def _ids(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for i, (path, group) in enumerate(self.groups):
-            part = parquet.read_table(path, [key, *also], group)
-            parts.append(part.append_column("at", pa.repeat(pa.scalar(i, pa.int32()), part.num_rows)))
-        self.ids = pa.concat_tables(parts)
+            part = parquet.read_table(path, [self.key, *self.also], group)
+            part = part.append_column("at", pa.repeat(pa.scalar(i, pa.int32()), part.num_rows))
+            yield from part.cast(schema).to_batches()
 
     def fetch(self, ids: pa.Array, at: pa.Array, columns: list[str]) -> pa.Table:
         """`columns` of the rows with these ids, in this order; `at` says in which row groups they are."""
@@ -142,14 +155,21 @@ class Shelf:
 
 
 @contextlib.contextmanager
-def _joined(prompts: Shelf, responses: Shelf, pairs: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+def _joined(prompts: Shelf, responses: Shelf, pairs: Pairs, split: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the ids of `prompts`, `responses`, `kept` (pairs, numbered by n) and `sides`, all found and unique."""
-    if "keep" in pairs.column_names and not pc.all(pairs["keep"], min_count=0).as_py():
-        raise ValueError("only kept pairs can be published")
-    with sql.open_memory() as con:
-        con.register("kept", pairs.select(KEPT).append_column("n", pa.array(range(pairs.num_rows), pa.int64())))
-        con.register("prompts", prompts.ids)
-        con.register("responses", responses.ids)
+    with sql.open_memory(MEMORY) as con:
+        if isinstance(pairs, pa.Table):
+            con.register("given", pairs)
+        source = "given" if isinstance(pairs, pa.Table) else sql.parquet(pairs)
+        con.execute(
+            f"CREATE TEMP TABLE kept AS SELECT {KEPT}, row_number() OVER () AS n FROM {source} "
+            "WHERE keep AND ($split IS NULL OR split = $split)",
+            {"split": split},
+        )
+        for name, shelf in (("prompts", prompts), ("responses", responses)):
+            con.register("ids", shelf.ids())
+            con.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM ids")
+            con.unregister("ids")
         con.execute(SIDES)
         for problem in (PAIR_TWICE, PROMPT_NOT_ONCE, RESPONSE_NOT_ONCE):
             for pair, what, name, times in con.execute(f"{problem} LIMIT 1").fetchall():

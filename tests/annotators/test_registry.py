@@ -20,7 +20,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGINS = REPOSITORY / "tests" / "plugins"
 
 
-MADE_OF_OTHERS = {"jury": "members", "domain_router": "default", "cascade": "stages", "budgeted": "cheap"}
+MADE_OF_OTHERS = {
+    "jury": "members",
+    "domain_router": "default",
+    "cascade": "stages",
+    "budgeted": "cheap",
+    "fresh_sample": "rater",
+}
 
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN.keys() - MADE_OF_OTHERS.keys()))

@@ -197,7 +197,8 @@ def test_a_response_that_cannot_be_paired_does_not_change_what_the_others_are_wo
     models = settings(Path())["models"] | {"policy": policy}
     made = build(models=models, annotators=["density_ratio", "contrastive_prompt"])
     made.run()
-    for _, group in cut._scored_groups(made.stored(), made.recipe):
+    slabs = cut._scored_slabs(made.stored(), made.recipe)
+    for group in ([c for c, _ in located] for _, _, groups in slabs for _, located in groups):
         usable = [c.score for c in group if c.finish_reason != "length" and c.score is not None]
         assert all((c.score is None) == (c.finish_reason == "length") for c in group)
         assert abs(sum(usable)) < 1e-9, "standardised over the responses that may be paired"

@@ -11,7 +11,8 @@ from pairwright.annotators import registry
 from pairwright.engines.scripted import ScriptedEngine
 from pairwright.errors import PairwrightError
 from pairwright.pipelines.build import Build
-from pairwright.pipelines.cut import cut, read_comparisons, read_groups, read_scores
+from pairwright.pipelines.cut import cut, read_groups
+from pairwright.pipelines.stored import Annotations
 from pairwright.storage.catalog import connect
 
 Make = Callable[..., Build]
@@ -108,9 +109,10 @@ def test_a_router_over_one_that_rates_and_one_that_compares_votes_in_every_group
     made.run()
     found = cut(made.stored(), made.recipe)
     assert "router:no_score" not in found.left_out.values() and "no_score" not in found.dropped.values()
-    scores = read_scores(made.annotations["density_ratio"].files(), made.stored().groups)
-    texts = {r["response_id"]: r["text"] for _, rows in read_groups(made.stored()) for r in rows}
-    compared = read_comparisons(made.annotations["router"].files(), made.stored().groups).compared
+    stored = made.stored()
+    said = Annotations(stored).at(stored.whole)
+    scores, compared = said.scores("density_ratio"), said.comparisons("router").compared
+    texts = {r["response_id"]: r["text"] for _, rows in read_groups(stored, stored.whole) for r in rows}
     by = {True: 0, False: 0}
     for pair in found.pairs.to_pylist():
         chosen, rejected = pair["chosen_id"], pair["rejected_id"]

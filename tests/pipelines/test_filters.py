@@ -213,8 +213,8 @@ def test_a_recipe_names_its_filters_by_use():
         ]
     )
     assert [f.name for f in listed] == ["ches", "clear", "length_ratio", "near_identical", "consensus", "strength", "verdict"]
-    assert [type(f) for f in listed] == list(FILTERS.values())
-    assert list(FILTERS) == [f.use for f in listed]
+    assert [type(f) for f in listed] == [FILTERS[f.use] for f in listed]
+    assert list(FILTERS) == sorted(FILTERS)
 
 
 @pytest.mark.parametrize("f", [Ches(), Ches(max=0.1, name="strict"), Margin(min=0.0), LengthRatio(max=2.0), NearIdentical()])

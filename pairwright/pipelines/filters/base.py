@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pairwright.errors import PairwrightError
+from pairwright.pipelines.prompts.rows import Prompt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -33,6 +34,10 @@ class Comparisons:
     verdicts: Mapping[tuple[str, str], float]
     compared: Set[str]
     probabilities: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
+def _no_prompts() -> Any:
+    raise KeyError("no prompts are stored")
 
 
 def _nothing_stored(annotator: str) -> Any:
@@ -67,6 +72,8 @@ class PairColumns:
     load_parts: Callable[[str], Parts]
     load_scores: Callable[[str], Scores] = _nothing_stored
     load_comparisons: Callable[[str], Comparisons] = _nothing_stored
+    load_prompts: Callable[[], Sequence[Prompt]] = _no_prompts
+    load_comparison_parts: Callable[[str], Mapping[tuple[str, str], Mapping[str, float]]] = _nothing_stored
 
     def __post_init__(self) -> None:
         for side in (self.chosen, self.rejected):
@@ -76,6 +83,11 @@ class PairColumns:
 
     def __len__(self) -> int:
         return len(self.pair_ids)
+
+    @cached_property
+    def prompts(self) -> Sequence[Prompt]:
+        """The N prompts, as the policy saw them."""
+        return self.load_prompts()
 
     @cached_property
     def margin(self) -> Floats:
@@ -132,6 +144,20 @@ class FilterScores:
         reasons = [reason if m else None for m in missing]
         return cls(np.ma.MaskedArray(np.array(filled, dtype=np.float64), mask=missing), reasons, faults)
 
+    @classmethod
+    def joined(cls, parts: Sequence[FilterScores]) -> FilterScores:
+        """The scores of several lots of pairs, one lot after the other."""
+        if not parts:
+            return cls.of([])
+        values = np.ma.concatenate([p.values for p in parts])
+        faults = [x for p in parts for x in (p.faults or [None] * len(p.reasons))] if any(p.faults for p in parts) else ()
+        return cls(values, [r for p in parts for r in p.reasons], faults)
+
+    def take(self, places: Ints) -> FilterScores:
+        """The scores of the pairs at these places."""
+        faults = [self.faults[i] for i in places] if self.faults else ()
+        return FilterScores(self.values[places], [self.reasons[i] for i in places], faults)
+
 
 class Filter(BaseModel, ABC):
     """A filter and its settings in one. Subclasses fix `use`, by which the recipe tells them apart.
@@ -142,6 +168,8 @@ class Filter(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     version: ClassVar[int] = 1
+    whole: ClassVar[bool] = False
+    """Does a pair's score depend on the other pairs? Then `score` gets all pairs at once, else some thousands at a time."""
 
     use: str
     name: str = Field(default="", pattern=re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z"))
@@ -161,6 +189,14 @@ class Filter(BaseModel, ABC):
     def reads(self) -> tuple[str, ...]:
         """The annotators, of whatever method, that the recipe must have because this filter reads their labels."""
         return ()
+
+    def compares(self) -> tuple[str, ...]:
+        """The annotators among these whose comparisons of two responses it reads; one that compares nothing is refused."""
+        return ()
+
+    def about(self) -> dict[str, Any]:
+        """What its verdicts depend on besides the pairs; equal filters on equal pairs need no new version."""
+        return {"version": self.version, **self.model_dump(mode="json")}
 
     @abstractmethod
     def score(self, pairs: PairColumns) -> FilterScores:
@@ -184,6 +220,7 @@ class Filter(BaseModel, ABC):
 
 class Band(Filter):
     """A filter that keeps the pairs whose score lies within limits; all limits that are given hold, and each includes its end.
+    `score` does not read them.
 
     `max_quantile` and `min_quantile` are quantiles (0 to 1, linear interpolation) over the scores of all pairs of the
     dataset that have one, whatever other filters say of them.
@@ -250,8 +287,15 @@ class FilterOutcome:
     reason: list[str | None]
 
 
-def check_names(filters: Sequence[Filter]) -> None:
-    """Raise PairwrightError if two filters share a name."""
+class Named(Protocol):
+    """What a recipe gives a name: a filter or a relabelling."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def check_names(filters: Sequence[Named]) -> None:
+    """Raise PairwrightError if two of them share a name."""
     names = [f.name.casefold() for f in filters]  # SQL does not tell M from m
     for f in filters:
         if names.count(f.name.casefold()) > 1:
@@ -260,16 +304,19 @@ def check_names(filters: Sequence[Filter]) -> None:
 
 def apply_filters(filters: Sequence[Filter], pairs: PairColumns) -> FilterOutcome:
     """Let every filter score and judge every pair. No pair is removed and no filter sees another's verdict."""
+    return decide(filters, [f.score(pairs) for f in filters], len(pairs))
+
+
+def decide(filters: Sequence[Filter], scored: Sequence[FilterScores], n: int) -> FilterOutcome:
+    """What N pairs come to whose scores by each filter are known."""
     check_names(filters)
-    scores: dict[str, np.ma.MaskedArray[Any, np.dtype[np.float64]]] = {}
-    dropped_by: list[str | None] = [None] * len(pairs)
-    reason: list[str | None] = [None] * len(pairs)
-    for f in filters:
-        scored = f.score(pairs)
-        if len(scored.reasons) != len(pairs):
-            raise ValueError(f"filter {f.name!r} gave {len(scored.reasons)} scores for {len(pairs)} pairs")
-        scores[f.name] = scored.values
-        for i, sentence in enumerate(f.judge(scored)):
+    dropped_by: list[str | None] = [None] * n
+    reason: list[str | None] = [None] * n
+    for f, scores in zip(filters, scored, strict=True):
+        if len(scores.reasons) != n:
+            raise ValueError(f"filter {f.name!r} gave {len(scores.reasons)} scores for {n} pairs")
+        for i, sentence in enumerate(f.judge(scores)):
             if sentence is not None and dropped_by[i] is None:
                 dropped_by[i], reason[i] = f.name, sentence
-    return FilterOutcome(scores, np.array([d is None for d in dropped_by], dtype=bool), dropped_by, reason)
+    values = {f.name: scores.values for f, scores in zip(filters, scored, strict=True)}
+    return FilterOutcome(values, np.array([d is None for d in dropped_by], dtype=bool), dropped_by, reason)

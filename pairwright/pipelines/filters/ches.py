@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pairwright.annotators.displacement import DOT, ches, ln_ches
-from pairwright.pipelines.filters.base import Band, FilterScores, PairColumns, Parts
+from pairwright.annotators.displacement import Variant, ches_between
+from pairwright.pipelines.filters.base import Band, FilterScores, PairColumns
 
 
 class Ches(Band):
@@ -25,7 +25,7 @@ class Ches(Band):
 
     use: Literal["ches"] = "ches"
     annotator: str = "displacement"
-    variant: Literal["ln", "raw"] = "ln"
+    variant: Variant = "ln"
 
     @property
     def measure(self) -> str:
@@ -39,13 +39,5 @@ class Ches(Band):
     def score(self, pairs: PairColumns) -> FilterScores:
         """CHES or ln-CHES; missing where the annotator has no numbers for one of the responses."""
         parts = pairs.parts(self.annotator)
-        scores = [self._score(parts, c, r) for c, r in zip(pairs.chosen.ids, pairs.rejected.ids, strict=True)]
+        scores = [ches_between(parts, c, r, self.variant) for c, r in zip(pairs.chosen.ids, pairs.rejected.ids, strict=True)]
         return FilterScores.of(scores, f"{self.annotator} lacks numbers for one of the two responses")
-
-    def _score(self, parts: Parts, chosen: str, rejected: str) -> float | None:
-        of_chosen, of_rejected = parts.get(chosen, {}), parts.get(rejected, {})
-        try:
-            dot, norm = of_chosen[DOT + rejected], of_chosen[DOT + chosen]
-            return ches(dot, norm) if self.variant == "raw" else ln_ches(dot, norm, of_chosen["n"], of_rejected["n"])
-        except KeyError:
-            return None

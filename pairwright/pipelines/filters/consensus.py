@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,8 @@ class Consensus(Filter):
     one). An annotator whose score made a response the chosen one votes for it whatever is true, and every rule counts that: list
     annotators that had no part in `combine`.
     """
+
+    whole: ClassVar[bool] = True
 
     use: Literal["consensus"] = "consensus"
     annotators: tuple[str, ...] = Field(min_length=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Literal
 
 import numpy as np
@@ -11,11 +10,7 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
 from pairwright.pipelines.filters.base import Filter, FilterScores, Floats, PairColumns
-
-
-def folded(text: str) -> str:
-    """`text` in Unicode NFKC with every run of white space as one space."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
+from pairwright.pipelines.hygiene.shingles import spaced
 
 
 class NearIdentical(Filter):
@@ -29,7 +24,7 @@ class NearIdentical(Filter):
         """The similarity; never missing."""
         if not len(pairs):
             return FilterScores.of(np.zeros(0))
-        chosen, rejected = ([folded(text) for text in side.texts] for side in (pairs.chosen, pairs.rejected))
+        chosen, rejected = ([spaced(text) for text in side.texts] for side in (pairs.chosen, pairs.rejected))
         return FilterScores.of(cpdist(chosen, rejected, scorer=Levenshtein.normalized_similarity, dtype=np.float64, workers=-1))
 
     def objections(self, values: Floats) -> list[str | None]:

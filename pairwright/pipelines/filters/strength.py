@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -26,6 +26,8 @@ class Strength(Band):
     An annotator that compares has its Bradley-Terry strengths as scores. Missing where one of the annotators lacks a score, or
     gives all pairs one margin, so that it cannot be divided by its deviation.
     """
+
+    whole: ClassVar[bool] = True
 
     use: Literal["strength"] = "strength"
     annotators: tuple[str, ...] = Field(min_length=2)

@@ -26,6 +26,10 @@ class Verdict(Filter):
         """The annotator."""
         return (self.annotator,)
 
+    def compares(self) -> tuple[str, ...]:
+        """The annotator."""
+        return (self.annotator,)
+
     def score(self, pairs: PairColumns) -> FilterScores:
         """The stored probability, 1/2 of a tie; of a verdict that was stored without one, 1 or 0."""
         known = pairs.load_comparisons(self.annotator)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pairwright.pipelines.publish import put, summed
+import pyarrow as pa
+
+from pairwright.pipelines.publish import dropped_table, put, summed
 from pairwright.pipelines.steps.cut import StepCut, StoredSteps
 from pairwright.pipelines.steps.search import question
 from pairwright.storage.manifest import StageAccount
@@ -68,7 +69,7 @@ class StepPart:
         staging.write("step_preference", made.pairs, STEP_PREFERENCE)
         yield StageAccount(stage="publish stepwise", unit="row", rows_in=made.stepwise.num_rows, rows_out=rows)
 
-    def dropped(self) -> Iterator[Mapping[str, Any]]:
+    def dropped(self) -> Iterator[pa.Table]:
         """Every question and solution that carries no label, and every step pair that was not confirmed."""
         for stage, unit, found in (
             ("search", "question", self.made.set_aside),
@@ -76,8 +77,7 @@ class StepPart:
             ("consensus", "solution", self.made.refuted),
             ("pair steps", "pair", self.made.unconfirmed),
         ):
-            for id_, reason in found.items():
-                yield {"stage": stage, "unit": unit, "id": id_, "reason": reason, "detail": None}
+            yield dropped_table(stage, unit, ((i, reason, None) for i, reason in found.items()))
 
     def cost(self) -> dict[str, dict[str, float]]:
         """Tokens and seconds of searching and judging."""

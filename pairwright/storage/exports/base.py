@@ -1,8 +1,10 @@
 """What an export format is: a pure function of one published row, and its inverse.
 
+`stepwise` and `step_preference` rows are step labels, `preference` and `unpaired` rows whole responses (see pairs.py).
+
 Every record holds the ids of what it was made from. A row that a format cannot carry is refused with a reason, and no record is
-given that would be read back as something else. In every format but `openr` and `value` the whitespace that ends a step is taken
-for the separator, and is not carried.
+given that would be read back as something else. In every format of steps but `openr` and `value` the whitespace that ends a step
+is taken for the separator, and is not carried.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
+
+import pyarrow as pa
 
 Row = Mapping[str, Any]
 Record = dict[str, Any]
@@ -31,6 +36,10 @@ class Format(ABC):
     table: ClassVar[str] = "stepwise"
     unit: ClassVar[str] = "solution"
     columns: ClassVar[tuple[str, ...]]
+    everything: ClassVar[bool] = False
+    """Does it carry the columns that it does not name too, soft labels (`p_chosen`) among them?"""
+    schema: ClassVar[pa.Schema | None] = None
+    """Of its records, for Parquet; None: JSON lines only."""
 
     def units(self, row: Row) -> Iterable[Row]:
         """The parts of `row` that make a record each: the row itself, unless the format says otherwise."""
@@ -54,6 +63,14 @@ class Format(ABC):
         if self.read(record) != self.carried(row):
             raise Refused("not_reversible", "the record would be read back as something else")
         return record
+
+    def beside(self, path: Path) -> dict[str, str]:
+        """The texts of files that the consumer needs in the folder of `path`, by name."""
+        return {}
+
+    def hint(self, path: Path) -> str:
+        """What to tell the consumer so that it reads `path`; empty where nothing need be said."""
+        return ""
 
 
 def ids(row: Row) -> dict[str, Any]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
 from pairwright.storage.exports.base import Format, Record, Row, bare, ids, labels_of, steps_of
+from pairwright.storage.schemas import STEPWISE
 
 
 class TrlStepwise(Format):
@@ -16,6 +19,7 @@ class TrlStepwise(Format):
 
     name = "trl_stepwise"
     columns = ("prompt", "completions", "labels", "prompt_id", "solution_id")
+    schema = pa.schema([STEPWISE.field(name) for name in columns])
 
     def write(self, row: Row) -> Record:
         return {"prompt": row["prompt"], "completions": steps_of(row["completions"]), "labels": labels_of(row), **ids(row)}

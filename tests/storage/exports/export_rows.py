@@ -1,4 +1,4 @@
-"""Rows of `stepwise` and `step_preference` for the tests of exports: plain ones, and ones that are out to break a format."""
+"""Rows of the exported tables for the tests of exports: plain ones, and ones that are out to break a format."""
 
 from __future__ import annotations
 
@@ -116,3 +116,70 @@ def pairs(draw: st.DrawFn) -> dict[str, Any]:
         rejected_ids=draw(ids),
         margin=draw(st.one_of(st.none(), st.floats())),
     )
+
+
+def preferred(**changes: Any) -> dict[str, Any]:
+    """A published pair."""
+    return {
+        "prompt": [{"role": "user", "content": "What is 2 + 2?"}],
+        "chosen": [{"role": "assistant", "content": "2 + 2 = 4.\n"}],
+        "rejected": [{"role": "assistant", "content": "2 + 2 = 5."}],
+        "score_chosen": 0.75,
+        "score_rejected": 0.25,
+        "margin": 0.5,
+        "p_chosen": None,
+        "prompt_id": "p1",
+        "pair_id": "pair1",
+        "chosen_id": "r1",
+        "rejected_id": "r2",
+        "chosen_model": "small",
+        "rejected_model": "small",
+    } | changes
+
+
+def response(**changes: Any) -> dict[str, Any]:
+    """A published response with its label."""
+    return {
+        "prompt": [{"role": "user", "content": "What is 2 + 2?"}],
+        "completion": [{"role": "assistant", "content": "2 + 2 = 4.\n"}],
+        "label": True,
+        "score": 0.75,
+        "prompt_id": "p1",
+        "response_id": "r1",
+        "model": "small",
+    } | changes
+
+
+said = st.one_of(spoken, spoken, spoken, st.none())
+number = st.one_of(st.none(), st.floats())
+
+
+def talk(roles: st.SearchStrategy[str], **size: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.lists(st.fixed_dictionaries({"role": roles, "content": said}), **size)
+
+
+alternating = st.integers(0, 2).flatmap(
+    lambda n: st.tuples(
+        *[st.fixed_dictionaries({"role": st.just(r), "content": text}) for r in ["user", "assistant"] * n + ["user"]]
+    )
+)
+prompts = st.one_of(alternating.map(list), talk(st.sampled_from(["system", "user", "assistant", "tool"]), max_size=4))
+replies = st.one_of(talk(st.just("assistant"), min_size=1, max_size=1), talk(st.sampled_from(["assistant", "tool"]), max_size=2))
+
+
+@st.composite
+def preferences(draw: st.DrawFn) -> dict[str, Any]:
+    """Pairs of any conversations, the responses equal or empty now and then."""
+    return preferred(prompt=draw(prompts), chosen=draw(replies), rejected=draw(replies), margin=draw(number))
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> dict[str, Any]:
+    """Responses with and without labels."""
+    label = draw(st.sampled_from([True, False, None]))
+    return response(prompt=draw(prompts), completion=draw(replies), label=label, score=draw(number))
+
+
+PLAIN = {"stepwise": solution, "step_preference": pair, "preference": preferred, "unpaired": response}
+DRAWN = {"stepwise": solutions, "step_preference": pairs, "preference": preferences, "unpaired": responses}
+IDENTITY = {"stepwise": "solution_id", "step_preference": "pair_id", "preference": "pair_id", "unpaired": "response_id"}

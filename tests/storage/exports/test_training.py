@@ -107,7 +107,7 @@ def test_trl_takes_a_dpo_step_on_the_policys_ids_and_no_step_is_ended(folder: st
     from trl import DPOConfig, DPOTrainer
 
     from pairwright.engines.rendering import Renderer
-    from pairwright.pipelines.exporting import PolicyReader
+    from pairwright.pipelines.policy_reader import PolicyReader
 
     reader = PolicyReader(Renderer.from_folder(Path(folder)))
     texts = {name: pair()[name] for name in ("prefix", "chosen", "rejected")}

@@ -1,0 +1,61 @@
+"""MinHash and banding: which of many texts may be alike, without comparing each with each.
+
+A MinHash signature is a text's smallest n-gram hash under each of P permutations; two signatures agree in a share of places that
+estimates the Jaccard similarity of the two sets (Broder 1997). Cut into b bands of r places, two texts of similarity s have at
+least one band in common with probability 1 - (1 - s^r)^b.
+
+Ours rather than a library's: it is four lines of NumPy, as fast as rensa 0.5 (20,000 texts of 180 words: 0.2 s against 0.3 s with
+its copying; datasketch 2.0 takes 3.4 s), and no library's next version can find other duplicates under the same build key.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from pairwright.pipelines.hygiene.shingles import Grams, Hashes, odd_numbers
+
+PERMUTATIONS = 128
+NOTHING = np.uint32(0xFFFFFFFF)  # in the signature of a text without n-grams
+
+Signatures = npt.NDArray[np.uint32]
+
+
+def signatures(grams: Grams, tag: int = 0, permutations: int = PERMUTATIONS) -> Signatures:
+    """The signatures of N texts, shape [N, permutations]. Equal n-grams of different `tag` are different; so the signature of a
+    text of several parts is the elementwise minimum of its parts' signatures, each with a tag of its own."""
+    found = np.full((len(grams.sizes), permutations), NOTHING, np.uint32)
+    some = np.flatnonzero(np.diff(grams.offsets))
+    if not len(some):
+        return found
+    starts, hashes = grams.offsets[some], grams.hashes + odd_numbers("tag", tag + 1)[tag]
+    shift, add = np.uint64(32), odd_numbers("add", permutations)
+    for k, multiplier in enumerate(odd_numbers("permutation", permutations)):
+        found[some, k] = np.minimum.reduceat(hashes * multiplier + add[k] >> shift, starts)
+    return found
+
+
+def hit_probability(similarity: float | npt.NDArray[np.float64], bands: int, rows: int) -> npt.NDArray[np.float64]:
+    """P(two texts of this Jaccard similarity have a band in common)."""
+    return 1.0 - (1.0 - np.asarray(similarity, np.float64) ** rows) ** bands
+
+
+@lru_cache
+def bands_for(threshold: float, permutations: int = PERMUTATIONS) -> tuple[int, int]:
+    """(bands, rows): of all with bands x rows <= permutations those that make the area of false candidates below `threshold` plus
+    the area of missed ones above it smallest (the rule of datasketch, whose choices it makes)."""
+    s = (np.arange(1000) + 0.5) / 1000
+
+    def error(shape: tuple[int, int]) -> float:
+        hit = hit_probability(s, *shape)
+        return float(np.where(s < threshold, hit, 1.0 - hit).sum())
+
+    return min(((b, r) for b in range(1, permutations + 1) for r in range(1, permutations // b + 1)), key=error)
+
+
+def band_keys(found: Signatures, bands: int, rows: int) -> Hashes:
+    """One number per band, shape [N, bands]: equal where all places of the band are."""
+    kept = found[:, : bands * rows].reshape(len(found), bands, rows).astype(np.uint64)
+    return (kept * odd_numbers("row", rows)).sum(axis=2, dtype=np.uint64)

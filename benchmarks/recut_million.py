@@ -1,4 +1,4 @@
-"""Re-cutting a million stored responses (8 per prompt, 5 annotators) without a model, and the README's queries on the result.
+"""Re-cutting a million stored responses (8 per prompt, 5 annotators) without a model, then the README's five queries.
 
 Each re-cut is the command `pairwright recut` in a fresh process, whose seconds and peak memory are its own. `--prompts` takes
 several sizes: side by side they show whether memory grows with the data.
@@ -33,16 +33,14 @@ CUTS = {
         "filters=[{use: near_identical}, {use: strength, annotators: [density_ratio, follow_up, implicit_reward], min: 0}]",
     ],
 }
-QUERIES = {
-    "kept by filter": "SELECT dropped_by, count(*) FROM pairs GROUP BY 1",
-    "funnel": "SELECT stage, unit, sum(dropped) FROM funnel GROUP BY 1, 2",
-    "mean score by annotator": "SELECT annotator, avg(score), count(*) FROM annotations GROUP BY 1",
-    "longer chosen": (
-        "SELECT avg((c.tokens > r.tokens)::INT) FROM pairs p JOIN responses c ON c.response_id = p.chosen_id "
-        "JOIN responses r ON r.response_id = p.rejected_id WHERE keep"
-    ),
-    "two versions": "SELECT version, count(*) FILTER (keep), avg(margin) FROM pairs_all GROUP BY 1 ORDER BY 1",
-}
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def queries() -> dict[str, str]:
+    """The README's SQL: comment -> query."""
+    block = README.read_text(encoding="utf-8").split("```sql\n")[1].split("```")[0]
+    parts = (part.strip().partition("\n") for part in block.split(";") if part.strip())
+    return {comment.removeprefix("-- "): sql for comment, _, sql in parts}
 
 
 def recut(dataset: Dataset, changes: list[str]) -> dict[str, float]:
@@ -82,7 +80,7 @@ def main() -> None:
             figures: dict[str, object] = {"prompts": prompts, "responses": prompts * args.each}
             figures |= {what: recut(dataset, CUTS[what]) for what in args.cuts}
             with connect(dataset) as con:
-                for what, sql in QUERIES.items():
+                for what, sql in queries().items():
                     started = time.monotonic()
                     con.execute(sql).fetchall()
                     figures[f"query: {what}"] = f"{time.monotonic() - started:.2f} s"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
 import os
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from pairwright.errors import PairwrightError
@@ -91,6 +95,30 @@ def exclusive(path: Path, busy: str) -> Iterator[None]:
         yield
     finally:
         handle.close()
+
+
+@cache
+def scratch() -> Path:
+    """This process's folder for what is too big for memory. It goes when the process ends; that of a killed one goes when the
+    next one makes its own."""
+    above = Path(tempfile.gettempdir()) / f"pairwright-{os.getuid()}"
+    folder, held = above / uuid.uuid4().hex, contextlib.ExitStack()
+    with kind_os_errors(above):
+        above.mkdir(mode=0o700, exist_ok=True)
+    if above.stat().st_uid != os.getuid():
+        raise PairwrightError(f"{above} belongs to another user: remove it, or set TMPDIR to a folder of your own")
+    with (above / "turn").open("a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for lock in above.glob("*.lock"):
+            with contextlib.suppress(PairwrightError), exclusive(lock, "alive"):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
+        held.enter_context(exclusive(folder.with_suffix(".lock"), f"{folder} is in use"))
+        folder.mkdir()
+    held.callback(folder.with_suffix(".lock").unlink, missing_ok=True)
+    held.callback(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(held.close)
+    return folder
 
 
 def remove_temporaries(folder: Path) -> int:

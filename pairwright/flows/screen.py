@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -16,6 +17,7 @@ from rich.text import Text
 from pairwright.engines.runner import Stats
 from pairwright.pipelines.progress import Progress
 
+WIDEST = 10_000
 SHORT = 16  # a column whose texts are no longer than this is never broken
 
 out = Console()
@@ -64,7 +66,36 @@ class BarProgress(Progress):
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table; numbers to the right."""
+    """A table; numbers to the right. One that is too wide for the terminal is cut into tables below each other, whose rows are
+    numbered; where output is no terminal, lines may be as long as they are."""
+    shown = _table(title, columns, rows)
+    needed = Measurement.get(out, out.options.update_width(WIDEST), shown).minimum
+    if needed <= out.width:
+        out.print(shown)
+    elif not out.is_terminal:
+        Console(file=out.file, width=needed).print(shown)
+    else:
+        for here in _fitting(columns, rows):
+            numbered = [(i, *(row[k] for k in here)) for i, row in enumerate(rows, 1)]
+            out.print(_table(title, ("#", *(columns[k] for k in here)), numbered))
+            title = ""
+
+
+def _fitting(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list[int]]:
+    """The places of the columns that stand beside each other, for as many tables as it takes."""
+    found, room = [list[int]()], 0
+    for k, column in enumerate(columns):
+        one = _table("", (column,), [(row[k],) for row in rows])
+        wide = Measurement.get(out, out.options.update_width(WIDEST), one).minimum + 2
+        if found[-1] and room + wide > out.width - len(str(len(rows))) - 2:
+            found.append([])
+            room = 0
+        found[-1].append(k)
+        room += wide
+    return found
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     shown = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numbers = all(isinstance(row[i], int | float) or row[i] is None for row in rows) and bool(rows)
@@ -72,7 +103,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         shown.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=short)
     for row in rows:
         shown.add_row(*[_cell(value) for value in row])
-    out.print(shown)
+    return shown
 
 
 def _cell(value: Any) -> Text:

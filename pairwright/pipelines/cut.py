@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from pairwright.annotators.displacement import ches_between
 from pairwright.annotators.length import debias, fit_alpha
+from pairwright.files import scratch
 from pairwright.pipelines.combine import combine
 from pairwright.pipelines.combining.numbers import spread_within
 from pairwright.pipelines.combining.votes import Votes
@@ -107,7 +108,7 @@ def cut(stored: Stored, recipe: Recipe) -> Cut:
 
 def draft(stored: Stored, recipe: Recipe) -> tuple[Cut, Drafts]:
     """Pairs that nobody has relabelled or filtered yet, in the folder of a cut that knows already what is in no pair."""
-    made = Cut(tempfile.TemporaryDirectory(prefix="pairwright-cut-"))
+    made = Cut(tempfile.TemporaryDirectory(prefix="cut-", dir=scratch()))
     budget = _budget(stored, recipe)
     with Drafts(Path(made.folder.name) / "drafts.parquet") as drafts:
         choose = partial(pairs_of, rule=recipe.pair, budget=budget)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
 
+from pairwright.files import scratch
+
 
 def open_memory(limit: str | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that fetches no extension from anywhere and spills to the system's temporary folder, from `limit` on
+    """An in-memory DuckDB that fetches no extension from anywhere and spills to this process's scratch folder, from `limit` on
     (such as "512MB"; default: most of the memory there is)."""
-    spill = Path(tempfile.gettempdir()) / f"pairwright-spill-{uuid.uuid4().hex}"  # made and removed by DuckDB, at need
+    spill = scratch() / f"spill-{uuid.uuid4().hex}"  # made and removed by DuckDB, at need
     bounds = {"memory_limit": limit} if limit else {}
     return duckdb.connect(config={"autoinstall_known_extensions": False, "temp_directory": str(spill), **bounds})
 

@@ -18,6 +18,7 @@ from pairwright.flows.diffing import diff
 from pairwright.flows.evaluating import evaluate
 from pairwright.flows.pushing import push
 from pairwright.flows.recutting import recut
+from pairwright.flows.reporting import compare, report
 from pairwright.flows.reviewing import app as review_app
 from pairwright.flows.sweeping import sweep
 
@@ -378,7 +379,7 @@ def annotators(as_json: Json = False) -> None:
         screen.table("", ("annotator", "package"), list(available().items()))
 
 
-for command in (recut, sweep, diff, evaluate, calibrate, push):
+for command in (recut, sweep, diff, compare, report, evaluate, calibrate, push):
     app.command()(command)
 app.add_typer(review_app, name="review")
 

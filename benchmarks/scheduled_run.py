@@ -1,10 +1,11 @@
-"""Does a schedule really build? Start a Prefect server, serve a recipe every minute, and wait for the dataset's first version.
+"""Does a schedule really build, and say so? Start a Prefect server, serve a recipe every minute, and wait for the dataset's first
+version and the message about it.
 
     python benchmarks/scheduled_run.py
 
 Takes one to three minutes and needs no model and no network; everything, Prefect's home too, lies in a temporary folder. Prints
-how long each thing took, what the version holds and what the served process said; exits with 1 if no version came, or if a
-process was left over.
+how long each thing took, what the version holds, what the webhook heard and what the served process said; exits with 1 if no
+version or no message came, or if a process was left over.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,7 @@ def main() -> int:
         env |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PYTHONUNBUFFERED": "1"}
         env |= {"PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder / "results"), "PREFECT_MEMO_STORE_PATH": str(folder / "memo")}
         dataset = Dataset(folder / "data", "scheduled")
+        heard, hook = listen()
         runs: list[dict[str, Any]] = []
         processes: list[subprocess.Popen[bytes]] = []
         seen: dict[int, psutil.Process] = {}
@@ -60,9 +64,9 @@ def main() -> int:
         try:
             start("server.log", "prefect", "server", "start", "--port", str(port))
             server_s = wait_until(lambda: answers(f"{env['PREFECT_API_URL']}/health"), processes, seen)
-            start("serve.log", "pairwright.flows.cli", "serve", "recipe.yaml", "--cron", "* * * * *")
+            start("serve.log", "pairwright.flows.cli", "serve", "recipe.yaml", "--cron", "* * * * *", "--on-success", hook)
             version_s = wait_until(lambda: dataset.latest() is not None, processes, seen)
-            wait_until(lambda: bool(finished_runs(env["PREFECT_API_URL"])), processes, seen, 20)
+            wait_until(lambda: bool(heard and finished_runs(env["PREFECT_API_URL"])), processes, seen, 20)
             runs = finished_runs(env["PREFECT_API_URL"])
             time.sleep(5)  # until the process of the run has ended too
         finally:
@@ -78,8 +82,27 @@ def main() -> int:
             print(
                 f"version 1: {manifest.rows('preference')} pairs of 50 prompts; {paid:.0f} requests for responses were paid for"
             )
+        print(f"the webhook heard: {heard[0] if heard else 'nothing'}")
         print(f"processes left over: {', '.join(left) or 'none'}\nwhat the served process said:\n{said[-4000:]}")
-        return 0 if version_s is not None and not left else 1
+        return 0 if version_s is not None and heard and not left else 1
+
+
+def listen() -> tuple[list[str], str]:
+    """What is posted from now on, and the address to post it to."""
+    heard: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return heard, f"http://127.0.0.1:{server.server_port}/"
 
 
 def free_port() -> int:

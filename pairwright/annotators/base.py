@@ -112,6 +112,9 @@ class Annotator(ABC, Generic[C]):
     rates: ClassVar[bool] = True
     """Does the score say which response is better? If not, it is combined into the pairing score only when asked for."""
 
+    for_a_filter: ClassVar[bool] = False
+    """Is it mostly there for a filter to read? Then, if others rate, it is combined only when asked for, too."""
+
     def __init__(self, config: C) -> None:
         self.config = config
 

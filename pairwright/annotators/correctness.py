@@ -19,6 +19,8 @@ class Correctness(Annotator[AnnotatorConfig]):
     Pairs of a right and a wrong answer to one question: Iterative RPO (arXiv 2404.19733; the number is [M]).
     """
 
+    for_a_filter = True
+
     def roles(self) -> dict[str, frozenset[str]]:
         return {VERIFIER: frozenset({"verify"})}
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pairwright.annotators.base import FINISHED, Annotating, Annotation, Annotator, AnnotatorConfig, Group, Response, missing
 from pairwright.annotators.comparing import passing
 from pairwright.annotators.members import Member, about_members, roles_of
-from pairwright.engines.requests import Generate, Generated, Sampling
+from pairwright.engines.requests import FRESH, Generate, Generated, Sampling
 from pairwright.ids import digest, seed_of
 
 
@@ -52,10 +52,11 @@ class FreshSample(Annotator[FreshSampleConfig]):
     """
 
     Config = FreshSampleConfig
+    for_a_filter = True  # within a group it is the rater's opinion again
 
     def roles(self) -> dict[str, frozenset[str]]:
         roles = roles_of([self.config.rater])
-        roles[self.config.role] = roles.get(self.config.role, frozenset()) | {"generate"}
+        roles[self.config.role] = roles.get(self.config.role, frozenset()) | {"generate", FRESH}
         return roles
 
     def about(self) -> dict[str, Any]:

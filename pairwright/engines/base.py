@@ -17,7 +17,7 @@ class ModelConfig(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     provides: ClassVar[frozenset[str]] = frozenset()
-    """Request kinds ("generate", "score", "choose", "verify") and extras ("hidden_sum", ...) this engine can answer."""
+    """Request kinds ("generate", "score", "choose", "verify") and extras ("hidden_sum", "fresh_draws", ...) it can answer."""
 
     light: ClassVar[bool] = False
     """Needs neither a GPU nor much memory: always loaded when asked for, beside whatever model is resident."""

@@ -24,14 +24,15 @@ class GivenModel(ModelConfig):
     """A file of responses: JSONL or Parquet, rows of {prompt or messages, responses: [text, ...]} or {..., response: text}.
 
     A prompt gets its responses in the order of the file, over all rows that hold its conversation; of more than are asked for the
-    first. A system turn that the recipe adds need not be in the file. Temperature, seed and length limit change nothing: it
-    has no fresh samples. How the responses ended and what their tokens were is not known, so every one counts as finished
-    (`stop`), and other roles score the text. An annotator that scores the end-of-turn token scores one that nobody chose
-    (`terminator: false` leaves it out).
+    first. The system turn that the recipe adds (`sample.system`) need not be in the file; one of a prompt's own must.
+    Temperature, seed and length limit change nothing: it has no fresh samples. How the responses ended and what their tokens were
+    is not known, so every one counts as finished (`stop`), and other roles score the text. An annotator that scores the
+    end-of-turn token scores one that nobody chose (`terminator: false` leaves it out).
     """
 
     engine: Literal["given"] = "given"
     path: str = Field(min_length=1, description="a .jsonl or .parquet file; relative to the working folder")
+    system: str | None = Field(None, description="a system turn that the file may lack; default: the recipe's")
 
     provides: ClassVar[frozenset[str]] = frozenset({"generate"})
     light: ClassVar[bool] = True
@@ -45,13 +46,13 @@ class GivenModel(ModelConfig):
         return file
 
     def fingerprint(self) -> str:
-        """A hash of the file's content; its name does not enter."""
+        """A hash of the file's content and the system turn; the file's name does not enter."""
         with self.file.open("rb") as handle:
-            return digest("given", hashlib.file_digest(handle, "sha256").hexdigest())
+            return digest("given", hashlib.file_digest(handle, "sha256").hexdigest(), self.system)
 
     def load(self) -> GivenEngine:
         """Reads the file. Raises PairwrightError, with the place, for a row that cannot be used."""
-        return GivenEngine(self.file.name, read_responses(self.file))
+        return GivenEngine(self.file.name, read_responses(self.file), self.system)
 
     def label(self) -> str:
         return Path(self.path).name
@@ -62,8 +63,8 @@ class GivenEngine(Engine):
 
     window = 4096
 
-    def __init__(self, name: str, texts: Texts) -> None:
-        self.name, self.texts = name, texts
+    def __init__(self, name: str, texts: Texts, system: str | None = None) -> None:
+        self.name, self.texts, self.system = name, texts, system
         self._asked: list[tuple[str, Request]] = []
 
     def submit(self, ticket: str, request: Request) -> None:
@@ -76,7 +77,9 @@ class GivenEngine(Engine):
     def _answer(self, request: Request) -> Result:
         if not isinstance(request, Generate) or not needs_of(request) <= GivenModel.provides:
             return Failed("not_supported", "a file of responses only answers whole prompts")
-        bare = request.prompt[1:] if request.prompt[:1] and request.prompt[0].role == "system" else request.prompt
+        first = request.prompt[0] if request.prompt else None
+        added = first is not None and first.role == "system" and first.content == self.system
+        bare = request.prompt[1:] if added else request.prompt
         texts = self.texts.get(_key(request.prompt)) or self.texts.get(_key(bare)) or []
         if len(texts) < request.n:
             reason = "too_few_given" if texts else "not_given"

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from pairwright.engines.base import ModelConfig
+from pairwright.engines.folders import is_pattern, newest_checkpoint
 from pairwright.engines.given import GivenModel
 from pairwright.engines.openai_engine import OpenAIModel
 from pairwright.engines.people import PeopleModel
@@ -23,6 +24,21 @@ AnyModel = Annotated[
     Field(discriminator="engine"),
 ]
 _ADAPTER: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)
+
+
+def pinned(models: Mapping[str, ModelConfig]) -> dict[str, ModelConfig]:
+    """The same roles, each pattern of checkpoints replaced by the folder it means now; equal patterns mean one folder.
+
+    Raises PairwrightError if a pattern matches no whole model.
+    """
+    patterns = {m.model for m in models.values() if isinstance(m, TransformersModel | VllmModel) and is_pattern(m.model)}
+    folders = {pattern: str(newest_checkpoint(pattern)) for pattern in sorted(patterns)}
+    return {
+        role: m.model_copy(update={"model": folders[m.model]})
+        if isinstance(m, TransformersModel | VllmModel) and m.model in folders
+        else m
+        for role, m in models.items()
+    }
 
 
 def model_config(value: str | Mapping[str, Any] | ModelConfig) -> ModelConfig:

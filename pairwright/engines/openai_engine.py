@@ -35,6 +35,7 @@ from pairwright.engines.openai_replies import (
 )
 from pairwright.engines.rendering import NO_VERIFIER, Renderer, Unscorable
 from pairwright.engines.requests import (
+    FRESH,
     Choose,
     Chosen,
     Completion,
@@ -108,7 +109,7 @@ class OpenAIModel(ModelConfig):
     @property
     def provides(self) -> frozenset[str]:  # type: ignore[override]
         """Scoring only where the server can do it."""
-        return frozenset({"generate", "choose"} | ({"score"} if self.scoring != "none" else set()))
+        return frozenset({"generate", FRESH, "choose"} | ({"score"} if self.scoring != "none" else set()))
 
     def fingerprint(self) -> str:
         """The server, the model's name there and `revision`: a server cannot be asked for a hash of its weights."""

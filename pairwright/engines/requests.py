@@ -19,6 +19,7 @@ from pairwright.ids import digest
 Floats = npt.NDArray[np.float32]
 Speaker = Literal["assistant", "user"]
 FinishReason = Literal["stop", "length"]
+FRESH = "fresh_draws"  # what an engine provides that draws another response where another seed asks for one
 DROPOUT = "score_dropout"  # what an engine provides whose scores can be drawn with dropout
 
 

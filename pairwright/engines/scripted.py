@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from pairwright.engines.base import Engine, ModelConfig
 from pairwright.engines.requests import (
+    FRESH,
     Choose,
     Chosen,
     Completion,
@@ -131,7 +132,7 @@ class ScriptedModel(PretendModel):
     faults: Faults = Faults()
 
     provides: ClassVar[frozenset[str]] = frozenset(
-        {"generate", "prefix_ids", "score", "choose", "hidden_sum", "entropy", "self_certainty"}
+        {"generate", FRESH, "prefix_ids", "score", "choose", "hidden_sum", "entropy", "self_certainty"}
     )
     tokenizer: ClassVar[str] = TOKENIZER
 

@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from pairwright.engines.requests import (
+    FRESH,
     Choose,
     Chosen,
     Completion,
@@ -81,7 +82,7 @@ class SolverModel(PretendModel):
     cut: Rate = Field(0, description="chance that a completion is cut as if by the length limit")
     judge_noise: Rate = Field(0, description="chance that, of a text, it believes the opposite of the truth when asked to choose")
 
-    provides: ClassVar[frozenset[str]] = frozenset({"generate", "prefix_ids", "score", "choose"})
+    provides: ClassVar[frozenset[str]] = frozenset({"generate", FRESH, "prefix_ids", "score", "choose"})
     tokenizer: ClassVar[str] = "solver"
 
     @field_validator("steps")

@@ -20,6 +20,7 @@ from pairwright.engines.folders import folder_fingerprint, resolve_folder
 from pairwright.engines.rendering import NO_VERIFIER, Renderer, Unscorable
 from pairwright.engines.requests import (
     DROPOUT,
+    FRESH,
     Choose,
     Chosen,
     Failed,
@@ -37,7 +38,7 @@ from pairwright.engines.tree_scoring import Target, TargetScores, TreeScorer, sc
 from pairwright.errors import EngineError, PairwrightError
 from pairwright.ids import digest
 
-BASIC = frozenset({"generate", "prefix_ids", "score", "choose", "entropy", "self_certainty", "hidden_sum"})
+BASIC = frozenset({"generate", FRESH, "prefix_ids", "score", "choose", "entropy", "self_certainty", "hidden_sum"})
 TREE_TOLERANCE = 1e-3  # fp32 agrees to 1e-4; a model that does not honour the tree's mask is off by far more
 
 
@@ -45,7 +46,7 @@ class TransformersModel(ModelConfig):
     """A causal language model run by `transformers`."""
 
     engine: Literal["transformers"] = "transformers"
-    model: str = Field(description="a folder, a .gguf file, a hub name, or `smollm2` (embedded)")
+    model: str = Field(description="a folder, runs/* (the newest checkpoint there), a .gguf file, a hub name, or `smollm2`")
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="score in float32 when margins matter; bfloat16 halves the memory"

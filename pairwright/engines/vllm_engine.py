@@ -24,6 +24,7 @@ from pairwright.engines.base import Engine, ModelConfig
 from pairwright.engines.folders import folder_fingerprint, resolve_folder
 from pairwright.engines.rendering import NO_VERIFIER, Renderer, Unscorable
 from pairwright.engines.requests import (
+    FRESH,
     Choose,
     Chosen,
     Completion,
@@ -55,10 +56,10 @@ REMEMBERED = 1024  # contexts whose scored continuations are kept at hand
 class VllmModel(ModelConfig):
     """A causal language model run by vLLM. Sample in bfloat16; score in float32 when margins matter."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({"generate", "prefix_ids", "score", "choose"})
+    provides: ClassVar[frozenset[str]] = frozenset({"generate", FRESH, "prefix_ids", "score", "choose"})
 
     engine: Literal["vllm"] = "vllm"
-    model: str = Field(description="a folder, a .gguf file, a hub name, or `smollm2` (embedded)")
+    model: str = Field(description="a folder, runs/* (the newest checkpoint there), a .gguf file, a hub name, or `smollm2`")
     revision: str | None = None
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     max_length: int | None = Field(None, gt=1, description="longest prompt plus response in tokens; default: the model's own")

@@ -16,6 +16,7 @@ from pairwright.flows.calibrating import calibrate
 from pairwright.flows.datasets import DatasetArg, Json, Root, dataset_at, latest_of
 from pairwright.flows.diffing import diff
 from pairwright.flows.evaluating import evaluate
+from pairwright.flows.pruning import pin, prune
 from pairwright.flows.pushing import push
 from pairwright.flows.recutting import recut
 from pairwright.flows.reporting import compare, report
@@ -171,7 +172,7 @@ def build(
         return
     from pairwright.flows.prefect_env import api_configured
 
-    if prefect if prefect is not None else api_configured():
+    if prefect if prefect is not None else api_configured() or made.recipe.run.runner != "threads":
         from pairwright.flows.prefect_flow import run_build
 
         result = run_build(recipe, list(overrides or []), force)
@@ -351,12 +352,16 @@ def serve(
     overrides: Overrides = None,
     cron: Annotated[str, typer.Option(help='when to build, e.g. "0 2 * * *"')] = "0 2 * * *",
     name: Annotated[str | None, typer.Option(help="the deployment's name; default: the dataset's")] = None,
+    on_failure: Annotated[str | None, typer.Option(help="where to POST when a build fails; default: $PAIRWRIGHT_WEBHOOK")] = None,
+    on_success: Annotated[
+        str | None, typer.Option(help="where to POST when one succeeds; default: $PAIRWRIGHT_WEBHOOK_SUCCESS")
+    ] = None,
 ) -> None:
     """Build on a schedule with Prefect, until stopped. Each run makes a version if there is anything new."""
     _build(recipe, overrides).check()
     from pairwright.flows.prefect_flow import serve as served
 
-    served(recipe, cron, list(overrides or []), name)
+    served(recipe, cron, list(overrides or []), name, on_failure, on_success)
 
 
 @app.command()
@@ -379,7 +384,7 @@ def annotators(as_json: Json = False) -> None:
         screen.table("", ("annotator", "package"), list(available().items()))
 
 
-for command in (recut, sweep, diff, compare, report, evaluate, calibrate, push):
+for command in (recut, sweep, diff, compare, report, evaluate, calibrate, push, prune, pin):
     app.command()(command)
 app.add_typer(review_app, name="review")
 

@@ -6,13 +6,15 @@ elsewhere, does only what is missing. Prefect adds retries, schedules, artifacts
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
-import re
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,12 +26,14 @@ from pairwright.engines.pool import EnginePool
 from pairwright.engines.runner import Stats
 from pairwright.errors import EngineError, PairwrightError
 from pairwright.files import write_text
+from pairwright.flows.flow_page import show
 from pairwright.flows.prefect_env import api_configured
+from pairwright.flows.task_runners import Submit, end_with_parent, tasks_on
+from pairwright.flows.webhook import VARIABLES, check_url, sentence_of, tell
 from pairwright.pipelines.build import Build, Result, Span
 from pairwright.pipelines.progress import Progress
 from pairwright.pipelines.prompts.sources import PromptSet
-from pairwright.pipelines.recipe import Recipe, load_recipe
-from pairwright.storage.manifest import Manifest
+from pairwright.pipelines.recipe import Recipe, RunConfig, load_recipe
 
 ROBUST = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # a fresh home on a busy machine needs more than the usual 20
@@ -41,12 +45,14 @@ QUIET = {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_LOGGERS_PREFECT_TA
 for _name, _value in ROBUST.items() if "prefect" in sys.modules else (ROBUST | QUIET).items():
     os.environ.setdefault(_name, _value)
 
-from prefect import Task, flow, get_run_logger, runtime, task  # noqa: E402 - Prefect reads its settings when it is imported
-from prefect.artifacts import create_markdown_artifact, create_table_artifact  # noqa: E402
+from prefect import Flow, Task, flow, get_run_logger, runtime, task  # noqa: E402 - Prefect reads its settings when imported
 from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.client.schemas.objects import FlowRun  # noqa: E402
 from prefect.client.schemas.schedules import CronSchedule  # noqa: E402
 from prefect.deployments.runner import EntrypointType  # noqa: E402
+from prefect.exceptions import CrashedRun  # noqa: E402
 from prefect.futures import wait  # noqa: E402
+from prefect.logging import get_logger  # noqa: E402
 from prefect.settings import get_current_settings  # noqa: E402
 from prefect.states import Failed, State  # noqa: E402
 
@@ -61,6 +67,7 @@ _turn = threading.RLock()
 @cache
 def _engines() -> EnginePool:
     """The engines of this process: a model is loaded once, however many tasks ask it. Held while `_turn` is."""
+    end_with_parent()
     return EnginePool({})
 
 
@@ -96,16 +103,44 @@ class LogProgress(Progress):
 
 
 class TaskBuild(Build):
-    """A build whose prompts are those that `prepare` wrote down: all tasks see the same ones, even if their source grows."""
+    """A build with the prompts and models that `prepare` wrote down: all tasks see the same ones, even if their source grows."""
 
     @property
     def frozen(self) -> Path:
-        """The file that `prepare` wrote."""
+        """The prompts."""
         return self.work / "prompts.json"
+
+    @property
+    def frozen_models(self) -> Path:
+        """The fingerprints of the models, by role."""
+        return self.work / "models.json"
 
     @cached_property
     def prompts(self) -> PromptSet:
         return PROMPTS.validate_json(self.frozen.read_bytes())
+
+    def freeze(self) -> None:
+        """Write down what the tasks of this build agree on."""
+        prompts = Build(self.recipe, self.base).prompts
+        write_text(self.frozen, PROMPTS.dump_json(prompts).decode())
+        write_text(self.frozen_models, json.dumps({role: self.pool.model(role) for role in self.recipe.models}))
+        self.progress.end("prompts", f"{prompts.account.rows_out:,} of {prompts.account.rows_in:,} rows")
+
+    def agree(self) -> None:
+        """Refuse to work with a model that has been replaced since `freeze`, or is another one on this machine."""
+        for role, fingerprint in json.loads(self.frozen_models.read_bytes()).items():
+            if self.pool.model(role) != fingerprint:
+                raise PairwrightError(
+                    f"the model of {role!r}, {self.recipe.models[role].label()}, is not the one this build began with: it was "
+                    "replaced, or the machines hold different files; run the build again"
+                )
+
+    @contextmanager
+    def claim(self, stage: str, span: Span) -> Iterator[None]:
+        """Wait until no other process works on this span: a cluster may give a task away again while its first worker lives."""
+        with (self.work / f"{stage}-{span[0]}-of-{span[1]}.lock").open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
 
 @contextmanager
@@ -118,6 +153,14 @@ def _at_work(settings: Settings, base: str = "") -> Iterator[TaskBuild]:
         except BaseException:
             _free()
             raise
+
+
+def _span(stage: str, settings: Settings, span: Span) -> Paid:
+    """Do what is missing of one span of a stage; returns what that cost."""
+    with _at_work(settings) as build, build.claim(stage, span):
+        build.agree()
+        getattr(build, stage)(span)
+        return build.spent.get(stage, {})
 
 
 def _worth_retrying(_task: Any, _run: Any, state: State) -> bool:
@@ -139,61 +182,62 @@ def prepare(recipe: Settings, base: str) -> None:
     """Read the prompts, write them down for the other tasks, and refuse what cannot work before anything is paid for."""
     with _at_work(recipe, base) as build:
         build.check()
-        prompts = Build(build.recipe, build.base).prompts
-        write_text(build.frozen, PROMPTS.dump_json(prompts).decode())
-        build.progress.end("prompts", f"{prompts.account.rows_out:,} of {prompts.account.rows_in:,} rows")
+        build.freeze()
 
 
 @task(name="sample", task_run_name="sample-{span[0]}-of-{span[1]}", tags=["pairwright", "pairwright-model"], **COARSE)
 def sample(recipe: Settings, span: Span) -> Paid:
     """Sample a span's missing responses; returns what that cost."""
-    with _at_work(recipe) as build:
-        build.sample(span)
-        return build.spent.get("sample", {})
+    return _span("sample", recipe, span)
 
 
 @task(name="annotate", task_run_name="annotate-{span[0]}-of-{span[1]}", tags=["pairwright", "pairwright-model"], **COARSE)
 def annotate(recipe: Settings, span: Span) -> Paid:
     """Make a span's missing labels; returns what that cost."""
-    with _at_work(recipe) as build:
-        build.annotate(span)
-        return build.spent.get("annotate", {})
+    return _span("annotate", recipe, span)
 
 
 @task(name="search", task_run_name="search-{span[0]}-of-{span[1]}", tags=["pairwright", "pairwright-model"], **COARSE)
 def search(recipe: Settings, span: Span) -> Paid:
     """Grow a span's missing trees; returns what that cost."""
-    with _at_work(recipe) as build:
-        build.search(span)
-        return build.spent.get("search", {})
+    return _span("search", recipe, span)
 
 
 @task(name="judge", task_run_name="judge-{span[0]}-of-{span[1]}", tags=["pairwright", "pairwright-model"], **COARSE)
 def judge(recipe: Settings, span: Span) -> Paid:
     """Judge a span's solutions; returns what that cost."""
-    with _at_work(recipe) as build:
-        build.judge(span)
-        return build.spent.get("judge", {})
+    return _span("judge", recipe, span)
 
 
 @task(name="publish", tags=["pairwright"], **COARSE)
 def publish(recipe: Settings, spent: dict[str, Paid], force: bool) -> Result:
     """Cut pairs and commit a version, unless there is nothing new."""
     with _at_work(recipe) as build:
+        build.agree()
         build.spent = spent
         return build.publish(force)
 
 
 def _run_name() -> str:
+    return _name_of(runtime.flow_run.parameters)
+
+
+def _name_of(given: Mapping[str, Any]) -> str:
     """`build-<dataset>`; of a recipe that cannot be read, `build-<file>`: the flow then says what is wrong with it."""
-    given = runtime.flow_run.parameters
     try:
         return f"build-{load_recipe(Path(given['recipe']), given.get('overrides') or ()).dataset}"
     except PairwrightError:
         return f"build-{Path(given['recipe']).stem}"
 
 
-@flow(name="pairwright-build", flow_run_name=_run_name)
+def _tell_of_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+    """Called by Prefect, by place or by these names, when the process of a build has died or was stopped."""
+    run = _name_of(flow_run.parameters)  # whoever watched the process may know the run by an earlier name
+    sentence = f"{state.message or 'the process died'} What is finished is kept; the next build goes on from there"
+    tell("failed", run.removeprefix("build-"), run, " ".join(sentence.split()), get_logger("pairwright"))
+
+
+@flow(name="pairwright-build", flow_run_name=_run_name, on_crashed=[_tell_of_crash])
 def build_flow(recipe: str, overrides: tuple[str, ...] = (), force: bool = False) -> Result | State:
     """Make a new version of a dataset.
 
@@ -202,36 +246,51 @@ def build_flow(recipe: str, overrides: tuple[str, ...] = (), force: bool = False
         overrides: Settings by dot-path, such as `sample.n=8`.
         force: Make a version even if it would equal the latest.
     """
+    run, log = _run_name(), get_run_logger()
+    dataset = run.removeprefix("build-")
     try:
-        return _run(Path(recipe), overrides, force)
-    except PairwrightError as error:
-        return Failed(message=str(error), data=error)  # raised for the caller, but without a traceback in the log
+        result = _run(Path(recipe), overrides, force)
+    except Exception as error:
+        tell("failed", dataset, run, sentence_of(error), log)
+        if isinstance(error, PairwrightError):
+            return Failed(message=str(error), data=error)  # raised for the caller, but without a traceback in the log
+        raise
+    sentence = f"version {result.version} {'is made' if result.new else 'is still what the recipe comes to'}"
+    tell("succeeded", dataset, run, sentence, log, version=result.version, new=result.new)
+    return result
 
 
 def _run(path: Path, overrides: Sequence[str], force: bool) -> Result:
-    recipe = load_recipe(path, overrides)
-    settings = recipe.model_dump(mode="json", exclude_unset=True)  # some settings mean more when they are set
-    build = Build(recipe, path.resolve().parent, LogProgress(get_run_logger()))
+    build = Build(load_recipe(path, overrides), path.resolve().parent, LogProgress(get_run_logger()))
+    settings = build.recipe.model_dump(mode="json", exclude_unset=True)  # some settings mean more when they are set
     try:
         with build.alone():
             prepare(settings, str(build.base))
             stages = [stage for stage in (sample, annotate, search, judge) if stage.name in build.stages()]
-            parts = {stage.name: _spread(stage, settings, recipe.run.spans) for stage in stages}
+            with tasks_on(build.recipe) as submit:
+                parts = {stage.name: _spread(stage, settings, build.recipe.run, submit) for stage in stages}
             spent = {name: _added(paid) for name, paid in parts.items() if any(paid)}
             result: Result = publish(settings, spent, force)
     finally:
         _free()
-    _report(build, result)
+    show(build, result)
     return result
 
 
-def _spread(stage: Task[Any, Paid], settings: Settings, spans: int) -> list[Paid]:
-    """One task, or one per span on the flow's task runner; no failure ends the build while another span is at work."""
-    if spans == 1:
+def _spread(stage: Task[Any, Paid], settings: Settings, run: RunConfig, submit: Submit) -> list[Paid]:
+    """One task, or one per span on the recipe's runner; no failure ends the build while another span is at work."""
+    spans = max(run.spans, run.workers)
+    if spans == 1 and run.runner == "threads":
         return [stage(settings, (0, 1))]
-    futures = [stage.submit(settings, (part, spans)) for part in range(spans)]
-    wait(futures)
-    return [future.result() for future in futures]
+    futures = [submit(stage, {"recipe": settings, "span": (part, spans)}) for part in range(spans)]
+    try:
+        wait(futures)
+        return [future.result() for future in futures]
+    except (BrokenProcessPool, CrashedRun) as error:
+        raise EngineError(
+            f"a process that worked on {stage.name} has died ({type(error).__name__}), perhaps for lack of memory: what is "
+            "finished is kept; run the same command again to go on, with fewer `run.workers` if it happens again"
+        ) from error
 
 
 def _added(parts: Sequence[Paid]) -> Paid:
@@ -241,64 +300,25 @@ def _added(parts: Sequence[Paid]) -> Paid:
     return {name: round(value, 3) for name, value in total.items()}
 
 
-def _report(build: Build, result: Result) -> None:
-    """Two artifacts per dataset, a new state of them with every build: where the rows went, and what the version is."""
-    key = "pairwright-" + re.sub("[^a-z0-9]+", "-", build.recipe.dataset.lower()).strip("-")
-    manifest = build.dataset.manifest(result.version)
-    rows = [
-        {
-            "stage": a.stage,
-            "unit": a.unit,
-            "rows in": a.rows_in,
-            "rows out": a.rows_out,
-            "dropped": ", ".join(f"{reason}: {count}" for reason, count in a.dropped.items()),
-        }
-        for a in manifest.accounting
-    ]
-    title = f"{manifest.dataset}, version {manifest.version}"
-    create_table_artifact(rows, f"{key}-rows", f"Where the rows of {title} went")
-    page = _page(manifest, build.dataset.path(result.version), result.new)
-    create_markdown_artifact(page, f"{key}-version", f"What {title} is, what it cost and how to load it")
-
-
-def _page(manifest: Manifest, folder: Path, new: bool) -> str:
-    tables = ", ".join(f"{manifest.rows(table):,} {table}" for table in manifest.tables())
-    roles = "\n".join(f"| {role} | {model.get('label', '')} |" for role, model in manifest.models.items())
-    costs = "\n".join(
-        f"| {stage} | {', '.join(f'{k} {v:,g}' for k, v in cost.items())} |" for stage, cost in manifest.cost.items()
-    )
-    return f"""\
-# {manifest.dataset}, version {manifest.version}
-
-{"Made by this build" if new else "Nothing was new, so no version was made; this is the latest"}. Rows: {tables}.
-
-| role | model |
-|---|---|
-{roles}
-
-| stage | cost |
-|---|---|
-{costs}
-
-```python
-from datasets import load_dataset
-
-train = load_dataset("{folder}", "preference", split="train")
-```
-
-Same rows and decisions: `{manifest.logical_hash}`. Same numbers and texts too: `{manifest.exact_hash}`.
-"""
-
-
 def run_build(recipe: Path, overrides: Sequence[str] = (), force: bool = False) -> Result:
     """Run the flow here and now, on the configured API or else on a server that ends with this process."""
     with _reachable():
         return build_flow(str(recipe), tuple(overrides), force)
 
 
-def serve(recipe: Path, cron: str, overrides: Sequence[str] = (), name: str | None = None) -> None:
+def serve(
+    recipe: Path,
+    cron: str,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    on_failure: str | None = None,
+    on_success: str | None = None,
+) -> None:
     """Run the flow whenever `cron` says, one build at a time, until stopped. A recipe with a mistake is refused now, and so is
-    a schedule without a server: the one Prefect starts by itself for a single run does not schedule anything."""
+    a schedule without a server: the one Prefect starts by itself for a single run does not schedule anything.
+
+    `on_failure`, `on_success`: addresses that are told of each run that ended so; default: those of the environment (`webhook`).
+    """
     dataset = load_recipe(recipe, overrides).dataset
     try:
         CronSchedule(cron=cron)
@@ -307,6 +327,10 @@ def serve(recipe: Path, cron: str, overrides: Sequence[str] = (), name: str | No
             f"{cron!r} is not a cron expression (minute, hour, day, month, weekday): write for example '0 2 * * *', "
             "which is every night at two"
         ) from None
+    for event, url in (("failed", on_failure), ("succeeded", on_success)):
+        os.environ |= {VARIABLES[event]: url} if url else {}  # runs are processes of their own, which inherit it
+        if VARIABLES[event] in os.environ:
+            check_url(os.environ[VARIABLES[event]])
     if not api_configured():
         raise PairwrightError(
             "a schedule needs a Prefect server, and none is configured: run `prefect server start` in another terminal, then "

@@ -18,6 +18,7 @@ Version = Annotated[int | None, typer.Option(help="default: the latest")]
 Private = Annotated[bool, typer.Option("--private", help="make the repository private; refuse one that is public")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be sent; ask nothing of the hub")]
 Revision = Annotated[str, typer.Option(help="the branch to commit to")]
+Force = Annotated[bool, typer.Option("--force", help="let it take the place of a later version on the branch")]
 License = Annotated[str | None, typer.Option(help="the data's licence for the card, e.g. cc-by-4.0; default: what the card says")]
 
 
@@ -30,6 +31,7 @@ def push(
     dry_run: DryRun = False,
     revision: Revision = "main",
     license: License = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Send one version to the Hugging Face hub, with its card and a tag. A version that is there is not sent again."""
@@ -40,7 +42,7 @@ def push(
     if dry_run:
         print(json.dumps({"repo": repo, **what}, indent=2) if as_json else _planned(parcel, revision))
         return
-    sent = pushing.push(parcel, private, revision)
+    sent = pushing.push(parcel, private, revision, force)
     if as_json:
         print(json.dumps({"repo": sent.repo, "url": sent.url, "new": sent.new, "removed": sent.removed, **what}, indent=2))
     elif sent.new:

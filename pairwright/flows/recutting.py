@@ -14,7 +14,10 @@ Changes = Annotated[
     list[str] | None,
     typer.Argument(help="settings of the cut by dot-path, e.g. pair.margin=0.5", metavar="[KEY=VALUE]..."),
 ]
-With = Annotated[list[str] | None, typer.Option("--with", help="a recipe whose cut to take, or a setting; may be repeated")]
+With = Annotated[
+    list[str] | None,
+    typer.Option("--with", help="a recipe whose `pair`, `filters`, ... replace those of the version; what it lacks stays"),
+]
 
 
 def recut(

@@ -17,6 +17,7 @@ from typing import Any
 
 from pairwright.annotators.base import Group
 from pairwright.engines.journal import Journal
+from pairwright.engines.models import pinned
 from pairwright.engines.pool import EnginePool
 from pairwright.engines.requests import AWAITING, TRANSIENT, with_system
 from pairwright.engines.runner import Broken, Runner, Stats, Task
@@ -25,6 +26,7 @@ from pairwright.files import exclusive, remove_temporaries
 from pairwright.ids import digest
 from pairwright.pipelines import annotate, sample
 from pairwright.pipelines.cut import Stored, cut
+from pairwright.pipelines.emptied import check_left
 from pairwright.pipelines.preflight import preflight
 from pairwright.pipelines.progress import Progress
 from pairwright.pipelines.prompts.rows import Prompt
@@ -66,6 +68,10 @@ class Build:
     spent: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        models = pinned(self.recipe.models)
+        self.newest = {role: model.label() for role, model in models.items() if model != self.recipe.models[role]}
+        if self.newest:
+            self.recipe = self.recipe.model_copy(update={"models": models})
         self.pool.roles = dict(self.recipe.models)
         self.pool.max_resident = self.recipe.run.max_resident
         self.annotators = self.recipe.built()
@@ -140,7 +146,10 @@ class Build:
         )
 
     def check(self) -> None:
-        """Refuse before anything is paid for: roles without a model, engines that cannot do what is asked of them."""
+        """Refuse before anything is paid for: roles without a model, engines that cannot do what is asked of them, filters whose
+        files are not there."""
+        for f in self.recipe.filters:
+            f.check()
         for role, needs in self.recipe.role_needs().items():
             for who, wants in needs.items():
                 self.pool.require(role, wants, who)
@@ -170,6 +179,8 @@ class Build:
             left = remove_temporaries(self.work) + self.dataset.clean_staging()
             if left:
                 self.progress.note(f"removed {left} unfinished files of a build that was killed")
+            for role, label in self.newest.items():
+                self.progress.note(f"{role} is {label}, the newest whole checkpoint")
             again = sum(shelf.forget(TRANSIENT) for shelf in self.shelves.values())
             if again:
                 self.progress.note(f"{again} prompts or groups failed for a reason that may have passed: they are tried again")
@@ -279,9 +290,13 @@ class Build:
         if self.recipe.steps is not None:
             found = self.stored_steps()
             parts.append(StepPart(found, cut_steps(found, self.steps)))
+        check_left(parts)
         shown_prompts = [replace(p, messages=with_system(system, p.messages)) for p in self.prompts.prompts]
         seen = ReadPrompts(replace(self.prompts, prompts=shown_prompts))
-        models = {r: {"label": m.label(), "fingerprint": self.pool.model(r)} for r, m in self.recipe.models.items()}
+        models = {
+            r: {"label": m.label(), "fingerprint": self.pool.model(r), "model": getattr(m, "model", None)}
+            for r, m in self.recipe.models.items()
+        }
         draft = Draft(self.dataset, self.recipe, seen, parts, models, self.spent, self.key)
         return Result(publish(draft), new=True)
 

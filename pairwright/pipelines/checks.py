@@ -23,6 +23,7 @@ from pairwright.engines.base import ModelConfig
 from pairwright.engines.folders import EMBEDDED
 from pairwright.engines.pool import EnginePool
 from pairwright.errors import PairwrightError
+from pairwright.pipelines.filters import Filter
 from pairwright.pipelines.recipe import Recipe
 
 State = Literal["ok", "warn", "fail"]
@@ -237,7 +238,14 @@ def _of_recipe(recipe: Recipe) -> Iterator[Check]:
     for role, needs in recipe.role_needs().items():
         for who, wants in needs.items():
             yield _attempt(f"{who} asks {role}", _required, pool, role, wants, who)
+    for f in recipe.filters:
+        yield _attempt(f"filter {f.name}", _ready, f)
     yield _lock(Path(recipe.root) / recipe.dataset / "_work" / "lock")
+
+
+def _ready(f: Filter) -> tuple[State, str, str | None]:
+    f.check()
+    return "ok", "ready", None
 
 
 def _attempt(name: str, look: Callable[..., tuple[State, str, str | None]], *args: Any) -> Check:

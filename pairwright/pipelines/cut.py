@@ -28,7 +28,7 @@ from pairwright.pipelines.combine import combine
 from pairwright.pipelines.combining.numbers import spread_within
 from pairwright.pipelines.combining.votes import Votes
 from pairwright.pipelines.filters.base import Comparisons
-from pairwright.pipelines.judged import Drafts, judge
+from pairwright.pipelines.judged import Drafts, Treated, judge
 from pairwright.pipelines.pairs import Candidate, Ches, PairConfig, PairOutcome, admissible, pair_id, pairs_of, ranked, unusable
 from pairwright.pipelines.recipe import Recipe
 from pairwright.pipelines.stored import RESPONSE, Annotations, Slab, Stored
@@ -44,7 +44,8 @@ class Cut:
     """All pairs (kept or not) and every group and response that is in none, written down in a folder that goes with this object.
 
     groups: how many came in. paired: responses that are in a pair. reasons: for groups and responses, how many are in no pair and
-    why. dropped_by: how many pairs each filter dropped; kept: how many none did.
+    why. dropped_by: how many pairs each filter dropped; kept: how many none did. treated: what each
+    relabelling did.
     """
 
     folder: tempfile.TemporaryDirectory[str]
@@ -54,6 +55,7 @@ class Cut:
     rows: int = 0
     reasons: dict[str, Counter[str]] = field(default_factory=lambda: {"group": Counter(), "response": Counter()})
     dropped_by: dict[str, int] = field(default_factory=dict)
+    treated: list[Treated] = field(default_factory=list)
 
     @property
     def pairs_file(self) -> Path:
@@ -100,7 +102,7 @@ class Cut:
 def cut(stored: Stored, recipe: Recipe) -> Cut:
     """Combine scores, pair each group, and let every filter score every pair."""
     made, drafts = draft(stored, recipe)
-    outcome = judge(drafts, stored, recipe, made.pairs_file)
+    outcome, made.treated = judge(drafts, stored, recipe, made.pairs_file)
     made.rows, made.kept_rows = drafts.rows, int(outcome.keep.sum())
     made.dropped_by = dict(Counter(name for name in outcome.dropped_by if name is not None))
     return made
@@ -161,7 +163,7 @@ def _paired(
         for p in outcome.pairs:
             paired |= {p.chosen_id, p.rejected_id}
             sides = [
-                (i, score, c.tokens or 0, c.chars, c.finish_reason, place)
+                (i, score, c.tokens, c.chars, c.finish_reason, place)
                 for i, score in ((p.chosen_id, p.score_chosen), (p.rejected_id, p.score_rejected))
                 for c, place in (found[i],)
             ]

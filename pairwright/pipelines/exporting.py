@@ -29,7 +29,8 @@ class ExportReport:
     """What was written: rows_in = rows + dropped, all counted in `unit`s.
 
     inexact: pairs whose text does not tokenise to the ids beside it. soft: pairs whose soft label the format cannot carry; they
-    are written as hard ones. elsewhere: rows of the version's other splits.
+    are written as hard ones. turned: pairs that a rule turned around, written without their margin. elsewhere: rows of the
+    version's other splits.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class ExportReport:
     examples: dict[str, str] = field(default_factory=dict)  # reason -> the first one dropped for it
     inexact: int = 0
     soft: int = 0
+    turned: int = 0
     elsewhere: int = 0
     beside: list[Path] = field(default_factory=list)
     hint: str = ""
@@ -52,6 +54,8 @@ class ExportReport:
         found = []
         if self.soft:
             found.append(f"{self.soft:,} soft labels are written as hard ones, for {self.format} has none: jsonl keeps p_chosen")
+        if self.turned:
+            found.append(f"{self.turned:,} pairs that a rule turned around are written without their margin, which is below 0")
         if self.inexact:
             found.append(f"the text of {self.inexact:,} tokenises to other ids than the policy's own: train on the ids beside it")
         if self.elsewhere:
@@ -101,6 +105,8 @@ def export(
         kind = _step_dpo(render or policy_reader(dataset.manifest(version)))
     files, others = _split(tables[kind.table], split, f"{kind.table} of version {version} of {dataset.name}")
     report = ExportReport(out, kind.name, kind.unit, version, split, elsewhere=_count(others))
+    if kind.table == "unpaired":
+        report.soft = _soft(_split(tables["preference"], split, "preference")[0])
     records = _records(kind, _rows(files, _columns(kind, files)), report, dataset)
     (_write_parquet if parquet else _write_lines)(out, kind, records)
     for name, text in kind.beside(out).items():
@@ -143,6 +149,14 @@ def _count(paths: Sequence[Path]) -> int:
     return sum(parquet.rows(path) for path in paths)
 
 
+def _soft(paths: Sequence[Path]) -> int:
+    """How many pairs have a soft label, which the labels of their two responses cannot say."""
+    import pyarrow.parquet as pq
+
+    known = [path for path in paths if SOFT in pq.read_schema(path).names]
+    return sum(row[SOFT] is not None for row in _rows(known, [SOFT]))
+
+
 def _columns(kind: Format, paths: Sequence[Path]) -> list[str]:
     """What to read: the columns that the format names, and those that are there and may matter."""
     import pyarrow.parquet as pq
@@ -178,6 +192,7 @@ def _records(kind: Format, rows: Iterator[Row], report: ExportReport, dataset: D
             report.rows += 1
             report.inexact += record.get("exact_text") is False
             report.soft += not kind.everything and row.get(SOFT) is not None
+            report.turned += "margin" in record and record["margin"] is None and row.get("margin") is not None
             yield record
     if not report.rows:
         raise PairwrightError(_nothing(report, kind, dataset))

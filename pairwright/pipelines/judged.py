@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +18,10 @@ import pyarrow.parquet as pq
 
 from pairwright.pipelines.filters.base import Filter, FilterOutcome, FilterScores, Floats, Ints, PairColumns, Side, decide
 from pairwright.pipelines.hygiene.split import split_of
+from pairwright.pipelines.hygiene.turns import conversation
 from pairwright.pipelines.pairs import pair_id
 from pairwright.pipelines.relabel.base import Relabel
-from pairwright.pipelines.stored import Annotations, Slab, Stored
+from pairwright.pipelines.stored import SLAB_ROWS, Annotations, Slab, Stored
 from pairwright.storage.parquet import read_table, write_table
 from pairwright.storage.schemas import pairs_schema
 from pairwright.storage.versions import TRAIN
@@ -112,7 +114,7 @@ def columns_of(pairs: pa.Table, slab: Slab, annotations: Annotations) -> PairCol
         return Side(
             pairs[f"{name}_id"].to_pylist(),
             pairs[f"{name}_score"].to_numpy(),
-            pairs[f"{name}_tokens"].to_numpy(),
+            pairs[f"{name}_tokens"].to_numpy().astype(np.float64),  # NaN where nobody counted
             pairs[f"{name}_chars"].to_numpy(),
             pairs[f"{name}_finish"].to_pylist(),
             lambda: load(places),
@@ -131,25 +133,42 @@ def columns_of(pairs: pa.Table, slab: Slab, annotations: Annotations) -> PairCol
 
 
 @dataclass(frozen=True)
+class Treated:
+    """How many of `pairs` one rule turned around and softened (it may be the same ones), and could not score, most for `why`."""
+
+    rule: str
+    pairs: int
+    turned: int
+    softened: int
+    unscored: int
+    why: str | None
+
+    def __str__(self) -> str:
+        known = f"relabel {self.rule}: turned {self.turned:,}, softened {self.softened:,}, not scored {self.unscored:,}"
+        return known if self.why is None else f"{known} (mostly: {self.why})"
+
+
+@dataclass(frozen=True)
 class Labels:
     """What relabelling came to, per pair: turned around?, P(chosen is better) where the label is soft, and the last rule that
-    changed anything."""
+    changed anything. treated: what each rule did."""
 
     flip: Bools
     p_chosen: Floats
     by: npt.NDArray[np.object_]
+    treated: list[Treated] = field(default_factory=list)
 
 
-def judge(drafts: Drafts, stored: Stored, recipe: Recipe, out: Path) -> FilterOutcome:
-    """Relabel, filter and split all drafts and write them to `out` as the table `pairs`."""
+def judge(drafts: Drafts, stored: Stored, recipe: Recipe, out: Path) -> tuple[FilterOutcome, list[Treated]]:
+    """Relabel, filter and split all drafts and write them to `out` as the table `pairs`; what came of it."""
     filters = recipe.filters
     labels = relabelled(drafts, stored, recipe.relabel)
     outcome = decide(filters, scored(filters, drafts, stored, labels.flip), drafts.rows)
-    splits = split_of(_texts(drafts, stored), **recipe.split.settings()) if recipe.split else None
+    splits = split_of(_texts(stored), **recipe.split.settings()) if recipe.split else None
     schema = pairs_schema([f.name for f in filters])
     finished = (_finished(pairs, here, labels, outcome, splits, schema) for _, here, pairs in drafts.read(labels.flip))
     write_table(out, finished, schema)
-    return outcome
+    return outcome, labels.treated
 
 
 def relabelled(drafts: Drafts, stored: Stored, relabels: Sequence[Relabel]) -> Labels:
@@ -165,6 +184,9 @@ def relabelled(drafts: Drafts, stored: Stored, relabels: Sequence[Relabel]) -> L
         labels.p_chosen[known[treatment.flip]] = np.nan  # it was about the other way around
         labels.p_chosen[known[soft]] = treatment.p_chosen[soft]
         labels.by[known[treatment.flip | soft]] = rule.name
+        missing = Counter(r for r in scores.reasons if r is not None)
+        why = next((reason for reason, _ in missing.most_common(1)), None)
+        labels.treated.append(Treated(rule.name, n, int(treatment.flip.sum()), int(soft.sum()), missing.total(), why))
     return labels
 
 
@@ -199,11 +221,12 @@ def _everything(drafts: Drafts, stored: Stored, flip: Bools) -> tuple[PairColumn
     return columns_of(pairs.take(order), stored.whole, Annotations(stored)), np.argsort(order)
 
 
-def _texts(drafts: Drafts, stored: Stored) -> Iterator[tuple[str, str]]:
-    """The prompts that have pairs, kept or not, so that filters move no prompt to another split."""
-    for _, _, pairs in drafts.read(np.zeros(drafts.rows, bool)):
-        for prompt in stored.prompts_of(pairs["prompt_id"].unique().to_pylist()):
-            yield prompt.prompt_id, "\n".join(turn.content for turn in prompt.messages)
+def _texts(stored: Stored) -> Iterator[tuple[str, str]]:
+    """All prompts, whether they have pairs or not, so that neither pair rules nor filters move a prompt to another split."""
+    ids = list(stored.prompts)
+    for start in range(0, len(ids), SLAB_ROWS):
+        for prompt in stored.prompts_of(ids[start : start + SLAB_ROWS]):
+            yield prompt.prompt_id, conversation(prompt)
 
 
 def _finished(
@@ -215,7 +238,7 @@ def _finished(
     schema: pa.Schema,
 ) -> pa.Table:
     scores = {
-        f"{name}_score": pa.array(v.filled(0.0)[here], mask=np.ma.getmaskarray(v)[here]) for name, v in outcome.scores.items()
+        f"{name}_score": pa.array(v[here].filled(0.0), mask=np.ma.getmaskarray(v[here])) for name, v in outcome.scores.items()
     }
     soft = labels.p_chosen[here]
     made = {

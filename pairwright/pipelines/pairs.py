@@ -21,6 +21,7 @@ Dropped = Literal[
     "all_scores_equal",
     "below_floor",
     "no_pair_above_margin",
+    "no_finite_margin",
     "no_pair_within_length_ratio",
     "no_displacement",
     "no_pair_within_ches",
@@ -81,7 +82,7 @@ class ChesBudget(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> ChesBudget:
-        if self.max is not None and "quantile" in self.model_fields_set:
+        if self.max is not None and self.quantile != type(self).model_fields["quantile"].default:
             raise ValueError("`max` and `quantile` both set the budget: give one of them")
         return self
 
@@ -165,11 +166,12 @@ def pairs_of(
     4. `all_scores_equal`;
     5. `below_floor`: the best score is below `chosen_floor`;
     6. `no_pair_above_margin`: no score lies more than `margin` below the best;
-    7. `no_pair_within_length_ratio`: some do, but none of them within `max_length_ratio` of the best response's tokens
+    7. `no_finite_margin`: those that do lie farther below it than a float64 can say;
+    8. `no_pair_within_length_ratio`: some are left, but none of them within `max_length_ratio` of the best response's tokens
        (a response with fewer than one token is within none).
 
-    With `rule.ches`, `ches` gives a pair's CHES and `budget` the most it may be. Then 5 to 7 are about all pairs, and there
-    follow 8. `no_displacement`: of none of them CHES is known; 9. `no_pair_within_ches`: none is within the budget.
+    With `rule.ches`, `ches` gives a pair's CHES and `budget` the most it may be. Then 5 to 8 are about all pairs, and there
+    follow 9. `no_displacement`: of none of them CHES is known; 10. `no_pair_within_ches`: none is within the budget.
     """
     usable, able, left_out = ranked(candidates, rule, key)
 
@@ -194,6 +196,8 @@ def pairs_of(
     below = [c for c in others if _score(best) - _score(c) > rule.margin]
     if not below:
         return dropped("no_pair_above_margin")
+    if not (below := [c for c in below if math.isfinite(_score(best) - _score(c))]):
+        return dropped("no_finite_margin")
     within = [c for c in below if rule.max_length_ratio is None or _length_ratio(best, c) <= rule.max_length_ratio]
     if not within:
         return dropped("no_pair_within_length_ratio")
@@ -241,6 +245,8 @@ def admissible(ranked: Sequence[Candidate], rule: PairConfig) -> list[tuple[Cand
         return "below_floor"
     if not (found := [(c, r) for c, r in found if _score(c) - _score(r) > rule.margin]):
         return "no_pair_above_margin"
+    if not (found := [(c, r) for c, r in found if math.isfinite(_score(c) - _score(r))]):
+        return "no_finite_margin"
     found = [(c, r) for c, r in found if rule.max_length_ratio is None or _length_ratio(c, r) <= rule.max_length_ratio]
     return found or "no_pair_within_length_ratio"
 

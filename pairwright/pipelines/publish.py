@@ -37,6 +37,9 @@ class Part(Protocol):
     def dropped(self) -> Iterable[pa.Table]:
         """Every row that fell out before the last table, with its stage and reason: tables of the schema DROPPED."""
 
+    def notes(self) -> Iterable[str]:
+        """What the manifest should say besides the counts, a sentence each."""
+
     def cost(self) -> Mapping[str, dict[str, float]]:
         """Per stage: tokens and engine seconds behind the rows of this version."""
 
@@ -108,6 +111,7 @@ def publish(draft: Draft) -> int:
             | {f"this build: {stage}": stats for stage, stats in draft.spent.items()},
             filters=[f.name for f in draft.recipe.filters],
             build_key=draft.build_key,
+            notes=[note for part in draft.parts for note in part.notes()],
         )
         return staging.commit(manifest)
 
@@ -133,10 +137,9 @@ def put(
         for path in files:
             staging.link(table, path)
         return
-    wanted = pa.array(list(keys), pa.string())
     for path in files:
         head = read_table(path, [key] if name is None else [key, "annotator"])
-        inside = pc.is_in(head[key], wanted)
+        inside = among(head[key], keys)
         named = name is None or head["annotator"].unique().to_pylist() == [name]
         if named and pc.all(inside).as_py():
             staging.link(table, path)
@@ -151,10 +154,10 @@ def put(
 def reasons(files: Iterable[Path], key: str, keys: Collection[str], compared: bool | None = None) -> Counter[str | None]:
     """How many rows of `keys` have which reason; None counts the good ones. `compared`: only rows that compare two responses, or
     only rows that do not."""
-    wanted, found = pa.array(list(keys), pa.string()), Counter[str | None]()
+    found = Counter[str | None]()
     for path in files:
         table = read_table(path, [key, "reason"] if compared is None else [key, "reason", "other_id"])
-        table = table.filter(pc.is_in(table[key], wanted))
+        table = table.filter(among(table[key], keys))
         if compared is not None:
             table = table.filter(pc.equal(pc.is_valid(table["other_id"]), compared))
         for item in table["reason"].value_counts().to_pylist():
@@ -162,15 +165,20 @@ def reasons(files: Iterable[Path], key: str, keys: Collection[str], compared: bo
     return found
 
 
+def among(column: pa.ChunkedArray, keys: Collection[str]) -> pa.ChunkedArray:
+    """Which values are among `keys`, in a time that does not grow with these."""
+    return pc.is_in(column, pa.array([value for value in pc.unique(column).to_pylist() if value in keys], pa.string()))
+
+
 def named(reasons: Counter[str | None]) -> dict[str, int]:
     return {str(reason): count for reason, count in sorted(reasons.items(), key=str)}
 
 
 def summed(files: Iterable[Path], key: str, keys: Collection[str]) -> dict[str, float]:
-    total, wanted = {"tokens": 0.0, "seconds": 0.0}, pa.array(list(keys), pa.string())
+    total = {"tokens": 0.0, "seconds": 0.0}
     for path in files:
         table = read_table(path, [key, *total])
-        table = table.filter(pc.is_in(table[key], wanted))
+        table = table.filter(among(table[key], keys))
         for name in total:
             total[name] += float(pc.sum(table[name]).as_py() or 0)
     return {name: round(value, 3) for name, value in total.items()}

@@ -39,7 +39,7 @@ class PairPart:
         for name, files in stored.annotations.items():
             put(staging, "annotations", files, ANNOTATIONS, "group_id", None if stored.source else stored.groups, name)
         staging.link("pairs", made.pairs_file)
-        published = labelled = torn = sides = 0
+        published = labelled = torn = 0
         for split in made.splits:
             where = (prompts, stored.responses, [made.pairs_file], split)
             rows_here = staging.write("preference", views.preference(*where), PREFERENCE, split=split)
@@ -47,13 +47,12 @@ class PairPart:
                 raise PairwrightError("the split leaves no pair to train on: lower `split.test`, or keep more pairs")
             published += rows_here
             rows, both = views.unpaired(*where)
-            written = staging.write("unpaired", rows, UNPAIRED, split=split)
-            labelled, torn, sides = labelled + written, torn + both, sides + written + both
+            labelled, torn = labelled + staging.write("unpaired", rows, UNPAIRED, split=split), torn + both
         yield StageAccount(stage="publish preference", unit="pair", rows_in=made.kept_rows, rows_out=published)
         yield StageAccount(
             stage="publish unpaired",
             unit="response",
-            rows_in=sides,
+            rows_in=views.count_sides([made.pairs_file]),
             rows_out=labelled,
             dropped={views.BOTH: torn} if torn else {},
         )
@@ -69,6 +68,8 @@ class PairPart:
         left_out = dict(made.reasons["response"])
         total = made.paired + sum(left_out.values())
         yield StageAccount(stage="pair", unit="response", rows_in=total, rows_out=made.paired, dropped=left_out)
+        for t in made.treated:
+            yield StageAccount(stage=f"relabel {t.rule}", unit="pair", rows_in=t.pairs, rows_out=t.pairs)
         yield StageAccount(stage="filter", unit="pair", rows_in=made.rows, rows_out=made.kept_rows, dropped=made.dropped_by)
 
     def _made(self) -> Iterator[StageAccount]:
@@ -101,13 +102,18 @@ class PairPart:
 
     def dropped(self) -> Iterator[pa.Table]:
         """Every row that fell out before pairs; pairs carry their reasons themselves."""
-        for path in self.stored.responses:
+        stored = self.stored
+        for path in stored.responses:
             table = read_table(path, ["response_id", "prompt_id", "reason"])
             lost = table.filter(pc.is_valid(table["reason"])).to_pylist()
-            known = ((r["response_id"], r["reason"], None) for r in lost if r["prompt_id"] in self.stored.prompts)
+            known = ((r["response_id"], r["reason"], None) for r in lost if stored.settled or r["prompt_id"] in stored.prompts)
             yield dropped_table("sample", "response", known)
         for number in range(row_groups(self.made.dropped_file)):
             yield read_table(self.made.dropped_file, row_group=number)
+
+    def notes(self) -> list[str]:
+        """What each relabelling did."""
+        return [str(treated) for treated in self.made.treated]
 
     def cost(self) -> dict[str, dict[str, float]]:
         """Tokens and seconds of sampling and of every annotator."""

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAIN = "main"
 DATASET = "dataset"  # what kind of repository it is
+VERSION = re.compile(r"v[1-9]\d{0,8}")  # a tag
 SHARD = re.compile(r"[a-z_]+/[a-z]+-\d{5}-of-\d{5}\.parquet")
 
 
@@ -93,11 +94,12 @@ def pack(dataset: Dataset, version: int | None, repo: str, license: str | None =
     )
 
 
-def push(parcel: Parcel, private: bool = False, revision: str = MAIN) -> Pushed:
+def push(parcel: Parcel, private: bool = False, revision: str = MAIN, force: bool = False) -> Pushed:
     """Send a parcel, unless it is there. The repository and the branch `revision` are made where they are not.
 
-    Raises PairwrightError with one sentence where the hub cannot be reached, does not know the token or refuses, and where a tag
-    of the version's name is there with other content.
+    Raises PairwrightError with one sentence where the hub cannot be reached, does not know the token or refuses, where a tag of
+    the version's name is there with other content or another licence than was asked for, and where the branch holds a later
+    version, unless by `force`.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
@@ -116,14 +118,17 @@ def push(parcel: Parcel, private: bool = False, revision: str = MAIN) -> Pushed:
         if private and not api.repo_info(repo, repo_type=DATASET).private:
             raise PairwrightError(f"{repo} is there already and public: make it private on the hub, or push to another name")
         refs = api.list_repo_refs(repo, repo_type=DATASET)
-        if parcel.tag in (tag.name for tag in refs.tags):
-            _refuse_other(api, repo, parcel)
+        card = hub_card(parcel.card, parcel.version, repo, parcel.license)
+        tags = [tag.name for tag in refs.tags]
+        if parcel.tag in tags:
+            _refuse_other(api, repo, parcel, card)
             return Pushed(repo, url, new=False)
         if revision not in (MAIN, *(branch.name for branch in refs.branches)):
             api.create_branch(repo, repo_type=DATASET, branch=revision, exist_ok=True)
+        elif not force:
+            _refuse_older(api, repo, parcel, revision, tags)
         there = api.list_repo_files(repo, repo_type=DATASET, revision=revision)
         removed = tuple(name for name in there if SHARD.fullmatch(name) and name not in parcel.files)
-        card = hub_card(parcel.card, parcel.version, repo, parcel.license)
         commit = api.create_commit(
             repo,
             [
@@ -139,15 +144,41 @@ def push(parcel: Parcel, private: bool = False, revision: str = MAIN) -> Pushed:
     return Pushed(repo, url, new=True, removed=removed)
 
 
-def _refuse_other(api: HfApi, repo: str, parcel: Parcel) -> None:
-    """Raise PairwrightError unless the tag holds the parcel's manifest. Compared is what git calls it: no file is fetched."""
-    content = parcel.files[MANIFEST].read_bytes()
-    blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    found = api.get_paths_info(repo, [MANIFEST], revision=parcel.tag, repo_type=DATASET)
-    if [getattr(file, "blob_id", None) for file in found] != [blob]:
+def _refuse_other(api: HfApi, repo: str, parcel: Parcel, card: str) -> None:
+    """Raise PairwrightError unless the tag holds the parcel's manifest and, where a licence is asked for, this card."""
+    from pairwright.storage.versions import README
+
+    if _blob(api, repo, MANIFEST, parcel.tag) != _git_blob(parcel.files[MANIFEST].read_bytes()):
         raise PairwrightError(
             f"{repo} has a tag {parcel.tag} with other content: push to another repository, or delete the tag if it is stale"
         )
+    if parcel.license is not None and _blob(api, repo, README, parcel.tag) != _git_blob(card.encode()):
+        raise PairwrightError(
+            f"{repo} holds {parcel.tag} already, with a card that was not made for the licence {parcel.license}: change "
+            "`license` in its README.md on the hub, or leave the licence out"
+        )
+
+
+def _refuse_older(api: HfApi, repo: str, parcel: Parcel, revision: str, tags: Iterable[str]) -> None:
+    """Raise PairwrightError if the branch holds a later version, whose place this one would take."""
+    held = _blob(api, repo, MANIFEST, revision)
+    later = sorted(int(tag[1:]) for tag in tags if VERSION.fullmatch(tag) and int(tag[1:]) > parcel.version)
+    for version in later if held is not None else ():
+        if _blob(api, repo, MANIFEST, f"v{version}") == held:
+            raise PairwrightError(
+                f"the branch {revision} of {repo} holds version {version}, and version {parcel.version} would take its place: "
+                "push to another branch (--revision), or say --force"
+            )
+
+
+def _blob(api: HfApi, repo: str, path: str, revision: str) -> str | None:
+    """What git calls the content of a file at a revision; None if it is not there. No file is fetched."""
+    found = api.get_paths_info(repo, [path], revision=revision, repo_type=DATASET)
+    return next((getattr(file, "blob_id", None) for file in found), None)
+
+
+def _git_blob(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 @contextlib.contextmanager

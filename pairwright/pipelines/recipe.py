@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pairwright.annotators.base import Annotator
 from pairwright.annotators.comparing import Comparer
-from pairwright.annotators.registry import available, load
+from pairwright.annotators.registry import BUILT_IN, available, load
 from pairwright.annotators.routing.domain import DomainRouter
 from pairwright.annotators.steps.base import VERIFIER
 from pairwright.engines.models import AnyModel
@@ -21,6 +21,7 @@ from pairwright.files import check_name
 from pairwright.pipelines.combine import CombineConfig
 from pairwright.pipelines.filters import AnyFilter
 from pairwright.pipelines.filters.base import check_names
+from pairwright.pipelines.hygiene.evals import anchored
 from pairwright.pipelines.hygiene.split import SplitConfig
 from pairwright.pipelines.mistakes import Known, keys_of, models_below, models_in, near, sentences
 from pairwright.pipelines.pairs import PairConfig
@@ -79,7 +80,18 @@ class RunConfig(Part):
     max_resident: int = Field(1, ge=1, description="models loaded at a time")
     shard_prompts: int = Field(256, ge=1, description="prompts per finished file")
     max_waiting: int = Field(200_000, ge=1, description="requests that may wait for a model that is not loaded")
-    spans: int = Field(1, ge=1, description="under Prefect: tasks per phase")
+    spans: int = Field(1, ge=1, description="under Prefect: tasks per phase; at least one for each of the `workers`")
+    runner: Literal["threads", "processes", "ray", "dask"] = Field("threads", description="under Prefect: what runs the tasks")
+    workers: int = Field(1, ge=1, description="processes of the `runner`, each with models of its own")
+    cluster: str | None = Field(None, description="address of a Ray or Dask cluster at work; default: one for this build alone")
+
+    @model_validator(mode="after")
+    def _fit(self) -> RunConfig:
+        if self.runner == "threads" and self.workers > 1:
+            raise ValueError("`workers` are processes of a `runner`: set `runner` to processes, ray or dask")
+        if self.cluster is not None and self.runner not in ("ray", "dask"):
+            raise ValueError("`cluster` is the address of a Ray or Dask cluster: set `runner` to ray or dask")
+        return self
 
 
 class Recipe(Part):
@@ -111,14 +123,14 @@ class Recipe(Part):
             models = dict(data["models"])
             if data.get("steps") is not None or _verifies(data):
                 models.setdefault(VERIFIER, {"engine": "math_verify"})
-            data["models"] = _resolve_aliases(models)
+            data["models"] = _with_system(_resolve_aliases(models), data.get("sample"))
         if isinstance(data.get("annotators"), list):
             data["annotators"] = [{"use": a} if isinstance(a, str) else a for a in data["annotators"]]
             if not data["annotators"]:
                 pass
             elif "combine" not in data:
                 specs = [a for a in data["annotators"] if isinstance(a, Mapping) and isinstance(a.get("use"), str)]
-                data["combine"] = {"scores": {a.get("name") or a["use"]: {} for a in specs if load(a["use"]).rates}}
+                data["combine"] = {"scores": {name: {} for name in _rating(specs)}}
             elif isinstance(data["combine"], str):
                 data["combine"] = {"scores": data["combine"]}
         return data
@@ -137,6 +149,7 @@ class Recipe(Part):
                 "`combine`, `relabel` and `filters` are about pairs of responses, and there are no `annotators`: add some"
             )
         check_names([*self.relabel, *self.filters])
+        self._check_promises()
         names = [a.name for a in self.annotators]
         for name in names:
             if names.count(name) > 1:
@@ -155,6 +168,16 @@ class Recipe(Part):
                 raise PairwrightError(
                     f"{who} uses {name!r}, but the recipe's annotators are {', '.join(names)}{near(name, names)}"
                 )
+        uses = {a.name: a.use for a in self.annotators}
+        stores = [(f"the filter {f.name!r}", *item) for f in self.filters for item in f.methods().items()]
+        stores += [("`pair.ches`", self.pair.ches.annotator, ("displacement",))] if self.pair.ches else []
+        for who, name, methods in stores:
+            if uses[name] in BUILT_IN and uses[name] not in (*methods, "domain_router"):
+                fit = [n for n, use in uses.items() if use in methods] or [f"one with `use: {methods[0]}`"]
+                raise PairwrightError(
+                    f"{who} reads what an annotator of method {' or '.join(methods)} stores, and {name!r} is of method "
+                    f"{uses[name]}: name {' or '.join(fit)} as its annotator"
+                )
         comparing = [a.name for a in self.annotators if issubclass(load(a.use), Comparer | DomainRouter)]
         for f in self.filters:
             if idle := [name for name in f.compares() if name not in comparing]:
@@ -162,11 +185,21 @@ class Recipe(Part):
                 raise PairwrightError(f"the filter {f.name!r} reads comparisons, and {idle[0]} compares nothing: name {others}")
         return self
 
+    def _check_promises(self) -> None:
+        """What the pair rule promises of the chosen response does not hold once the pair is turned around."""
+        promised = {"chosen_floor": "floor", "ches": "ches"}
+        for key, use in promised.items():
+            if getattr(self.pair, key) is not None and (turns := [r.name for r in self.relabel if r.flips()]):
+                raise PairwrightError(
+                    f"`pair.{key}` picks pairs before the relabelling {turns[0]!r} turns some around, and would not hold of "
+                    f"these: use the filter `{use}`, which sees pairs as they are published, or do not flip"
+                )
+
     def cut_about(self) -> list[Any]:
         """What the pairs depend on besides stored responses and annotations."""
         rules: list[BaseModel] = [self.pair, *([self.combine] if self.combine else [])]
-        rules += [self.split] if self.split else []
-        return [*(json.loads(r.model_dump_json()) for r in rules), *(r.about() for r in (*self.relabel, *self.filters))]
+        others = [*([self.split] if self.split else []), *self.relabel, *self.filters]
+        return [*(json.loads(r.model_dump_json()) for r in rules), *(r.about() for r in others)]
 
     def built(self) -> dict[str, Annotator[Any]]:
         """The annotators by name."""
@@ -185,9 +218,19 @@ class Recipe(Part):
         return needs
 
 
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The settings in a recipe's file; the paths of evaluations, which are kept with a version, start at its folder."""
+    data = read_settings(path)
+    rules = data.get("filters")
+    for rule in rules if isinstance(rules, list) else ():
+        if isinstance(rule, dict) and "evals" in rule:
+            rule["evals"] = anchored(rule["evals"], path.absolute().parent)
+    return data
+
+
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply dot-path overrides such as `sample.n=8` or `annotators.0.reduction=mean`."""
-    data = read_settings(path)
+    data = read_recipe(path)
     for text in overrides:
         override(data, text)
     return parse_recipe(data, str(path))
@@ -217,10 +260,26 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
     return recipe
 
 
+def _rating(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the annotators that are combined where a recipe does not say."""
+    rating = [a for a in specs if load(a["use"]).rates]
+    asked = [a for a in rating if not load(a["use"]).for_a_filter]
+    return [a.get("name") or a["use"] for a in asked or rating]
+
+
 def _verifies(data: Mapping[str, Any]) -> bool:
     """Does an annotator or a filter of the recipe compare answers with references?"""
     used = [a.get("use") if isinstance(a, Mapping) else a for key in ("annotators", "filters") for a in data.get(key) or ()]
     return "correctness" in used
+
+
+def _with_system(models: dict[str, Any], sample: Any) -> dict[str, Any]:
+    """Files of responses are told the system turn that the recipe adds, for they need not have it."""
+    system = sample.get("system") if isinstance(sample, Mapping) else getattr(sample, "system", None)
+    if system is None:
+        return models
+    given = {role: m for role, m in models.items() if isinstance(m, Mapping) and m.get("engine") == "given"}
+    return models | {role: {"system": system, **model} for role, model in given.items()}
 
 
 def _resolve_aliases(models: dict[str, Any]) -> dict[str, Any]:

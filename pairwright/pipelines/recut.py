@@ -5,6 +5,7 @@ and none has to be there: what was stored is all that is read.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,13 @@ from pairwright.errors import PairwrightError
 from pairwright.ids import digest
 from pairwright.pipelines.build import VERSION, Result
 from pairwright.pipelines.cut import Stored, cut
+from pairwright.pipelines.emptied import check_left
 from pairwright.pipelines.mistakes import near
 from pairwright.pipelines.prompts.rows import Prompt
 from pairwright.pipelines.publish import Draft, Part, publish
 from pairwright.pipelines.publish_pairs import PairPart
-from pairwright.pipelines.recipe import Recipe, parse_recipe
-from pairwright.pipelines.settings import override, read_settings
+from pairwright.pipelines.recipe import Recipe, parse_recipe, read_recipe
+from pairwright.pipelines.settings import override
 from pairwright.pipelines.steps.cut import VERSION as STEPS_VERSION
 from pairwright.pipelines.steps.cut import StoredSteps, cut_steps
 from pairwright.pipelines.steps.publish import StepPart
@@ -39,25 +41,36 @@ STORED = ("prompts", "responses", "annotations", "steps")
 
 def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     """`recipe` with the cut of another recipe (a path to a YAML file) or with single settings such as `pair.margin=0.5`, in the
-    order given. Raises PairwrightError if something else than the cut would change."""
+    order given. A part of the cut (`pair`, `filters`, ...) that the other recipe has replaces that of `recipe` whole; one that it
+    lacks stays. Raises PairwrightError if something else than the cut would change, or a filter lacks what it needs."""
     data = json.loads(recipe.model_dump_json(exclude_unset=True))
     for change in changes:
-        if "=" in change:
+        if _is_setting(change):
             override(data, change)
         else:
-            _take_cut(data, read_settings(Path(change)), change)
+            _take_cut(data, read_recipe(Path(change)), change)
     changed = parse_recipe(data, "the recipe of this cut")
     _check_only_cut(recipe, changed)
+    for f in changed.filters:
+        try:
+            f.check()
+        except PairwrightError as error:
+            raise PairwrightError(f"{error}; or cut without it: give the other `filters`, or `filters=[]`") from None
     return changed
+
+
+def _is_setting(change: str) -> bool:
+    """And not the path of a file; that of a version has an equals sign too."""
+    key, equals, _ = change.partition("=")
+    is_file = os.path.isfile(change)  # noqa: PTH113  Path.is_file raises where a setting is too long for a file's name
+    return bool(equals) and "/" not in key and not is_file
 
 
 def _take_cut(data: dict[str, Any], other: dict[str, Any], where: str) -> None:
     found = [key for key in CUT if key in other]
-    labels = (other.get("steps") or {}).get("labels")
+    labels = steps.get("labels") if isinstance(steps := other.get("steps"), Mapping) else None
     if not found and labels is None:
         raise PairwrightError(f"{where} says nothing about how to cut: it needs one of {', '.join(CUT)}, {STEP_CUT}")
-    for key in CUT:
-        data.pop(key, None)
     data |= {key: other[key] for key in found}
     if labels is not None and data.get("steps"):
         data["steps"]["labels"] = labels
@@ -105,11 +118,11 @@ def recipe_of(dataset: Dataset, n: int) -> Recipe:
 
 
 class PromptFiles(Mapping[str, Prompt]):
-    """The prompts of a version by id, as the policy saw them; read when they are asked for."""
+    """The prompts of a version by id, as their sources have them; read when they are asked for."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._shelf = Shelf(files, "prompt_id")
-        self._at = self._shelf.ids().read_all().combine_chunks()
+        self._at = self._shelf.ids().read_all()
 
     def __len__(self) -> int:
         return int(self._at.num_rows)
@@ -118,22 +131,26 @@ class PromptFiles(Mapping[str, Prompt]):
         return iter(self._at["prompt_id"].to_pylist())
 
     def __getitem__(self, prompt_id: str) -> Prompt:
-        found = self.many([prompt_id])
-        if not found:
-            raise KeyError(prompt_id)
-        return found[0]
+        return self.many([prompt_id])[0]
 
     def many(self, ids: Sequence[str]) -> list[Prompt]:
-        """The prompts with these ids, in their order; one that is not there is left out."""
+        """The prompts with these ids, in their order. Raises KeyError if one is not there."""
         wanted = pa.array(ids, pa.string())
-        places = pc.index_in(wanted, self._at["prompt_id"].combine_chunks()).drop_null()
-        rows = self._shelf.fetch(wanted, self._at["at"].take(places), ["messages", "reference", "tags", "source", "count"])
+        there = self._at.filter(pc.is_in(self._at["prompt_id"], wanted))
+        for missing in set(ids).difference(there["prompt_id"].to_pylist()):
+            raise KeyError(missing)
+        if not ids:
+            return []
+        rows = self._shelf.fetch(wanted, there["at"], ["messages", "reference", "tags", "source", "count"])
         return [prompt_of(row) for row in rows.to_pylist()]
 
 
 def prompt_of(row: Mapping[str, Any]) -> Prompt:
-    """A row of the table `prompts`."""
+    """A row of the table `prompts`. A build cuts prompts as they are in their sources: what is no part of a prompt's id, a system
+    turn of the recipe, is left off."""
     messages = tuple(Turn(m["role"], m["content"]) for m in row["messages"])
+    if digest("prompt", [[turn.role, turn.content] for turn in messages[1:]]) == row["prompt_id"]:
+        messages = messages[1:]
     return Prompt(row["prompt_id"], messages, row["reference"], tuple(row["tags"] or ()), row["source"] or "", row["count"])
 
 
@@ -142,6 +159,7 @@ def recut(dataset: Dataset, n: int, changes: Sequence[str] = (), force: bool = F
 
     Nothing is made, unless by `force`, if the latest version is a cut of the same annotations by the same rules.
     """
+    dataset.clean_staging()
     before, stored = stored_of(dataset, n)
     manifest = dataset.manifest(n)
     recipe = with_changes(before, changes)
@@ -156,6 +174,7 @@ def recut(dataset: Dataset, n: int, changes: Sequence[str] = (), force: bool = F
     if recipe.steps is not None:
         found = stored_steps_of(dataset, n, stored)
         parts.append(StepPart(found, cut_steps(found, recipe.steps)))
+    check_left(parts)
     seen = StoredPrompts(dataset, n)
     return Result(publish(Draft(dataset, recipe, seen, parts, manifest.models, {}, key, parent=n)), new=True)
 
@@ -176,7 +195,8 @@ def stored_steps_of(dataset: Dataset, n: int, stored: Stored) -> StoredSteps:
         for path in tables.get("annotations", [])
         if names.isdisjoint(read_table(path, ["annotator"])["annotator"].unique().to_pylist())
     ]
-    return StoredSteps(stored.prompts, tables["steps"], judged)
+    prompts = {prompt.prompt_id: prompt for prompt in stored.prompts_of(list(stored.prompts))}
+    return StoredSteps(prompts, tables["steps"], judged)
 
 
 @dataclass(frozen=True)

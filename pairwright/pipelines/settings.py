@@ -41,10 +41,15 @@ def override(data: dict[str, Any], text: str) -> None:
         if isinstance(place, list):
             place = place[_index(step, place, text)]
         elif isinstance(place, dict):
-            place = place.setdefault(step, {})
+            if place.get(step) is None:  # as a version's recipe says of a part that was left out
+                place[step] = {}
+            place = place[step]
         else:
             raise PairwrightError(f"the override {text!r} goes through {step!r}, which is not a group of settings")
-    parsed = yaml.safe_load(value)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise PairwrightError(f"the override {text!r} has no value that is YAML: {' '.join(str(error).split())}") from None
     if isinstance(place, list):
         place[_index(last, place, text)] = parsed
     elif isinstance(place, dict):

@@ -27,7 +27,7 @@ from pairwright.storage.parquet import read_table, row_groups
 from pairwright.storage.schemas import ANNOTATIONS
 
 SLAB_ROWS = 20_000  # responses in memory at a time, and the rest of their last group
-MEMORY = "768MB"  # of DuckDB, beyond which it sorts on disk
+MEMORY = "512MB"  # of DuckDB, beyond which it sorts on disk
 RESPONSE = ["response_id", "prompt_id", "text", "tokens", "finish_reason", "reason"]
 WON = {"a": 1.0, "b": 0.0, "tie": 0.5}  # what a verdict gives the first response
 PLACES = pa.schema([("response_id", pa.string()), ("place", pa.int64())])
@@ -115,7 +115,7 @@ class Index:
         self.con = sql.open_memory(MEMORY)
         reader = pa.RecordBatchReader.from_batches(PLACES, self._batches(slab_rows))
         self.con.register("ids", reader)
-        self.con.execute("CREATE TABLE places AS SELECT * FROM ids")
+        self.con.execute("CREATE TABLE places AS SELECT md5_number(response_id) AS response, place FROM ids")
         self.con.unregister("ids")
 
     @property
@@ -162,7 +162,7 @@ class Annotated:
         if files:
             names = ", ".join(f'a."{name}"' for name in wanted)
             query = f"""
-                SELECT p.place, {names} FROM {sql.parquet(files)} a JOIN places p ON p.response_id = a.subject_id
+                SELECT p.place, {names} FROM {sql.parquet(files)} a JOIN places p ON p.response = md5_number(a.subject_id)
                 {"" if "other_id" in wanted else "WHERE a.other_id IS NULL"} ORDER BY p.place
             """
             self._rows = iter(_reader(stored.index.con, query))

@@ -22,7 +22,7 @@ from pairwright.errors import PairwrightError
 from pairwright.ids import digest
 from pairwright.pipelines.cut import Cut, Stored, draft
 from pairwright.pipelines.evaluation.measures import wilson
-from pairwright.pipelines.filters.base import Band, Filter, FilterScores, Floats, PairColumns, decide
+from pairwright.pipelines.filters.base import LIMITS, Band, Filter, FilterScores, Floats, PairColumns, decide
 from pairwright.pipelines.filters.ches import Ches
 from pairwright.pipelines.filters.uncertainty import Uncertainty
 from pairwright.pipelines.judged import Drafts, Labels, relabelled, scored
@@ -32,7 +32,6 @@ from pairwright.pipelines.recipe import Recipe
 from pairwright.pipelines.recut import with_changes
 
 STAGE = "sweep"
-LIMITS = frozenset({"min", "max", "min_quantile", "max_quantile"})  # of a Band: its scores do not depend on them
 Bools = npt.NDArray[np.bool_]
 Scored = FilterScores | PairwrightError  # of all pairs, or why there are none
 
@@ -217,7 +216,7 @@ def _relabel_key(item: tuple[int, Recipe]) -> str:
 
 def _score_key(f: Filter) -> str:
     """Equal for filters that give pairs equal scores."""
-    unread = {"name", "on_missing", *(LIMITS if isinstance(f, Band) else ())}
+    unread = {"name", "on_missing", *(LIMITS if isinstance(f, Band) else ())}  # the scores of a Band do not depend on them
     return digest({k: v for k, v in f.about().items() if k not in unread})
 
 
@@ -265,7 +264,10 @@ def _figures(recipe: Recipe, made: Cut, pairs: _Pairs, scores: Sequence[Scored])
         return {"note": errors[0]}
     if not n:
         return {"pairs": 0, "kept": 0, "note": f"no group gives a pair: {_counted(made.reasons['group'])}"}
-    outcome = decide(recipe.filters, known, n)
+    try:
+        outcome = decide(recipe.filters, known, n)
+    except PairwrightError as error:
+        return {"pairs": n, "note": str(error)}
     keep = outcome.keep
     if not keep.any():
         dropped = Counter(outcome.dropped_by)

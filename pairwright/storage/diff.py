@@ -38,8 +38,9 @@ CREATE TEMP MACRO told(label, score, reason) AS coalesce(label, score::VARCHAR, 
 """
 ALONE = """
 CREATE TEMP TABLE {name} AS
-SELECT prompt_id, list(pair_id ORDER BY pair_id) AS ids, count(*) FILTER (keep) AS kept, count(relabelled_by) AS relabelled,
+SELECT prompt_id, list(pair_id ORDER BY pair_id) AS ids, count(*) FILTER (keep) AS kept,
        list(least(chosen_id, rejected_id) || greatest(chosen_id, rejected_id) ORDER BY ALL) AS met,
+       list(margin < 0 ORDER BY least(chosen_id, rejected_id) || greatest(chosen_id, rejected_id)) AS turned,
        string_agg(format('{{}} over {{}} (margin {{:.4g}}{{}})', chosen_id[:8], rejected_id[:8], margin,
                          coalesce(', dropped by ' || dropped_by, '')), '; ' ORDER BY pair_id) AS said
 FROM pairs_{here} ANTI JOIN pairs_{there} USING (pair_id) GROUP BY prompt_id
@@ -61,7 +62,7 @@ CREATE TEMP TABLE changed AS
 SELECT prompt_id, coalesce(g.ids, []) AS old, coalesce(c.ids, []) AS new, g.said AS before, c.said AS after,
        coalesce(g.kept, 0) AS kept_before, coalesce(c.kept, 0) AS kept_after,
        CASE WHEN g.ids IS NULL THEN 'added' WHEN c.ids IS NULL THEN 'removed' ELSE 'replaced' END AS change,
-       CASE WHEN g.met = c.met AND g.relabelled + c.relabelled > 0 THEN 'relabelled' END AS cause
+       CASE WHEN g.met = c.met AND g.turned <> c.turned THEN 'relabelled' END AS cause
 FROM gone g FULL JOIN come c USING (prompt_id)
 UNION ALL BY NAME
 SELECT prompt_id, [pair_id] AS old, [pair_id] AS new, verdict_before AS before, verdict_after AS after, kept_before, kept_after,

@@ -2,8 +2,9 @@
 
 Why two: a real engine's scores differ in their last bits with what else was in the batch, so two honest builds of the same
 recipe rarely agree to the bit. The *logical* hash covers identities and decisions only: equal means "the same rows and the
-same decisions". The *exact* hash covers every column but the cost (tokens, seconds): equal means "the same numbers
-and texts too".
+same decisions". Which rule relabelled a pair is a decision, the probability of a soft label (`p_chosen`) is a number: two
+versions that differ only in it have one logical hash. The *exact* hash covers every column but the cost (tokens, seconds):
+equal means "the same numbers and texts too".
 
 How: a row's canonical text is the JSON array of its columns; the rows' MD5 sums are added modulo 2**128. A sum does not
 depend on order and, unlike xor, counts duplicates. JSON and MD5 have the same meaning in every version of DuckDB, which its
@@ -45,18 +46,23 @@ class Sums(NamedTuple):
 
 
 def sums_of(tables: Mapping[str, Sequence[Path]], known: Mapping[Path, Sums] | None = None) -> dict[Path, Sums]:
-    """The sums of every file. `known`: those that need not be taken again; of a table whose files differ in columns, all are."""
+    """The sums of every file. `known`: those that need not be taken again; of a table that is not `uniform` all are."""
     found: dict[Path, Sums] = {}
     with sql.open_memory() as con:
         for name, paths in tables.items():
             columns = _columns(paths)
-            same = all(_columns([path]) == columns for path in paths)
+            same = uniform(paths)
             new = [path for path in paths if not same or path not in (known or {})]
             exact = _sums(con, new, columns)
             logical = _sums(con, new, DECISIONS[name]) if name in DECISIONS else {}
             for path in paths:
                 found[path] = Sums(logical.get(path, ""), exact[path]) if path in exact else (known or {})[path]
     return found
+
+
+def uniform(paths: Sequence[Path]) -> bool:
+    """Do all files have the same columns? Else their sums are over columns that some have not, and hold in this table only."""
+    return len({_columns([path]) for path in paths}) < 2
 
 
 def hashes(tables: Mapping[str, Sequence[Path]], sums: Mapping[Path, Sums]) -> tuple[str, str]:

@@ -11,10 +11,12 @@ import errno
 import fcntl
 import hashlib
 import itertools
+import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +27,7 @@ from pairwright.storage import card, hashing, parquet
 from pairwright.storage.manifest import LABELS_ABSOLUTE, LABELS_RELATIVE, MANIFEST, FileEntry, Manifest
 
 README = "README.md"
+PINS = "_pins.json"
 SHARD_ROWS = 500_000
 TRAIN = "train"
 Seals = dict[tuple[int, int, int], FileEntry]  # (device, inode, bytes) -> what is known of the file
@@ -118,7 +121,47 @@ class Dataset:
     def write_card(self) -> None:
         """Rewrite the README.md above the versions: one config per version and table, the latest `preference` as default."""
         with self._turn():
-            files.write_text(self.folder / README, card.dataset_card(self.name, [self.manifest(n) for n in self.versions()]))
+            self._write_card(self.versions())
+
+    def remove(self, numbers: Collection[int]) -> None:
+        """Take versions away for good, each whole and by one rename; a process killed in the middle leaves the others as they
+        were, and its rest goes with the next `clean_staging`. The card forgets them first, so it never names what is gone.
+
+        The latest version stays, so no number is given twice: raises PairwrightError if it is among `numbers`. Other versions
+        lose nothing, for a version's files are its own or hard links, and a parent is only a number in a manifest.
+        """
+        with files.kind_os_errors(self.folder / README), self.stage() as trash, self._turn():
+            versions = self.versions()
+            if versions and versions[-1] in numbers:
+                raise PairwrightError(
+                    f"version {versions[-1]} is the latest of {self.folder}: it stays, or delete the whole dataset"
+                )
+            doomed = sorted(set(numbers) & set(versions))
+            if doomed:
+                self._write_card([n for n in versions if n not in doomed])
+            for n in doomed:
+                self.path(n).rename(trash.folder / f"version={n}")
+                files.fsync_folder(self.folder)
+
+    def pins(self) -> dict[int, str]:
+        """The versions that are to be kept whatever a rule says, each with a note."""
+        try:
+            found = json.loads((self.folder / PINS).read_text(encoding="utf-8"))
+            return {int(n): str(note) for n, note in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError) as error:
+            raise PairwrightError(
+                f"{self.folder / PINS} is damaged ({error}): delete it, and pin again what is to be kept"
+            ) from None
+
+    def pin(self, n: int, note: str | None) -> None:
+        """Keep version `n` whatever a rule says; a note of None takes the pin off."""
+        self.path(n)
+        with self._turn():
+            pins = self.pins() | {n: note}
+            kept = {str(k): text for k, text in sorted(pins.items()) if text is not None}
+            files.write_text(self.folder / PINS, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
     def seals(self, versions: list[int]) -> Seals:
         """The sums of the files of `versions`, by what identifies a hard link to them.
@@ -127,11 +170,15 @@ class Dataset:
         the file since, the old sum is the right one to keep, for then `verify` tells.
         """
         known: Seals = {}
-        for n in set(versions) & set(self.versions()):
-            for entry in self.manifest(n).files:
-                with contextlib.suppress(FileNotFoundError):
-                    known[_identity(self.path(n) / entry.path)] = entry
+        for n in set(versions):
+            with contextlib.suppress(PairwrightError):  # removed, maybe only now: its files are then read again
+                for entry in self.manifest(n).files:
+                    with contextlib.suppress(FileNotFoundError):
+                        known[_identity(self.path(n) / entry.path)] = entry
         return known
+
+    def _write_card(self, versions: list[int]) -> None:
+        files.write_text(self.folder / README, card.dataset_card(self.name, [self.manifest(n) for n in versions]))
 
     @property
     def _staging(self) -> Path:
@@ -153,6 +200,7 @@ class Staging:
     def __init__(self, dataset: Dataset, folder: Path) -> None:
         self.dataset = dataset
         self.folder = folder
+        self._begun: Counter[str] = Counter()  # files of each table
 
     def write(self, table: str, rows: parquet.Rows, schema: pa.Schema, shard_rows: int = SHARD_ROWS, split: str = TRAIN) -> int:
         """Append `rows` to a split of `table` in files of `shard_rows`, in bounded memory; no rows still make one empty file."""
@@ -189,7 +237,7 @@ class Staging:
             logical, exact = hashing.hashes(tables, sums)
             filled = {
                 "dataset": self.dataset.name,
-                "files": self._entries(sums, sealed),
+                "files": self._entries(tables, sums, sealed),
                 "logical_hash": logical,
                 "exact_hash": exact,
                 "notes": [
@@ -219,7 +267,8 @@ class Staging:
 
     def _next(self, table: str, split: str = TRAIN) -> Path:
         folder = self.folder / files.check_name(table, "table name")
-        return folder / f"{split}-{len(list(folder.glob('*.parquet'))):05d}.parquet"
+        self._begun[table] += 1
+        return folder / f"{split}-{self._begun[table] - 1:05d}.parquet"
 
     def _number_shards(self) -> dict[str, list[Path]]:
         """Give the shards their final names, which hold how many there are, and make the names durable."""
@@ -235,17 +284,20 @@ class Staging:
         files.fsync_folder(self.folder)
         return tables
 
-    def _entries(self, sums: Mapping[Path, hashing.Sums], sealed: Mapping[Path, FileEntry]) -> list[FileEntry]:
+    def _entries(
+        self, tables: Mapping[str, list[Path]], sums: Mapping[Path, hashing.Sums], sealed: Mapping[Path, FileEntry]
+    ) -> list[FileEntry]:
+        kept = {path: sums[path] for paths in tables.values() if hashing.uniform(paths) for path in paths}
         return [
             FileEntry(
                 path=path.relative_to(self.folder).as_posix(),
                 rows=parquet.rows(path),
                 bytes=path.stat().st_size,
                 sha256=sealed[path].sha256 if path in sealed else _sha256(path),
-                logical_sum=sum_.logical,
-                exact_sum=sum_.exact,
+                logical_sum=kept[path].logical if path in kept else "",
+                exact_sum=kept[path].exact if path in kept else "",
             )
-            for path, sum_ in sums.items()
+            for path in sums
         ]
 
 

@@ -28,41 +28,49 @@ KEPT = "pair_id, prompt_id, chosen_id, rejected_id, score_chosen, score_rejected
 
 SIDES = """
 CREATE TEMP VIEW sides AS
-SELECT n, pair_id, prompt_id, chosen_id AS response_id, score_chosen AS score, true AS label FROM kept
+SELECT n, prompt, chosen AS response, score_chosen AS score, true AS label FROM kept
 UNION ALL
-SELECT n, pair_id, prompt_id, rejected_id, score_rejected, false FROM kept
+SELECT n, prompt, rejected, score_rejected, false FROM kept
 """
-PAIR_TWICE = "SELECT pair_id, 'pair', pair_id, count(*) AS times FROM kept GROUP BY ALL HAVING times <> 1"
-PROMPT_NOT_ONCE = """
-SELECT pair_id, 'prompt', k.prompt_id, count(p.prompt_id) AS times
-FROM (SELECT prompt_id, min(pair_id) AS pair_id FROM kept GROUP BY prompt_id) k LEFT JOIN prompts p USING (prompt_id)
-GROUP BY ALL HAVING times <> 1
+PAIR_TWICE = """
+WITH found AS (SELECT md5_number(pair_id) AS pair, min(n) AS n, count(*) AS times FROM kept GROUP BY pair HAVING times > 1)
+SELECT k.pair_id, 'pair', k.pair_id, times FROM found JOIN kept k USING (n)
 """
-RESPONSE_NOT_ONCE = """
-SELECT pair_id, 'response', s.response_id, count(r.response_id) AS times
-FROM (SELECT response_id, prompt_id, min(pair_id) AS pair_id FROM sides GROUP BY ALL) s
-LEFT JOIN responses r ON r.response_id = s.response_id AND r.prompt_id = s.prompt_id
-GROUP BY ALL HAVING times <> 1
+PROMPT_ABSENT = "SELECT k.pair_id, 'prompt', k.prompt_id, 0 FROM kept k ANTI JOIN prompts p ON p.id = k.prompt"
+PROMPT_TWICE = """
+WITH found AS (SELECT id, count(*) AS times FROM prompts GROUP BY id HAVING times > 1)
+SELECT k.pair_id, 'prompt', k.prompt_id, times FROM found JOIN kept k ON k.prompt = found.id
+"""
+RESPONSE_ABSENT = """
+SELECT k.pair_id, 'response', CASE WHEN s.label THEN k.chosen_id ELSE k.rejected_id END, 0
+FROM sides s ANTI JOIN responses r ON r.id = s.response AND r.prompt = s.prompt JOIN kept k USING (n)
+"""
+RESPONSE_TWICE = """
+WITH found AS (SELECT id, prompt, count(*) AS times FROM responses GROUP BY id, prompt HAVING times > 1)
+SELECT k.pair_id, 'response', CASE WHEN s.label THEN k.chosen_id ELSE k.rejected_id END, times
+FROM found JOIN sides s ON s.response = found.id AND s.prompt = found.prompt JOIN kept k USING (n)
 """
 LOCATED_PAIRS = """
-SELECT k.*, p.at AS prompt_at, c.at AS chosen_at, r.at AS rejected_at
+SELECT k.* EXCLUDE (prompt, chosen, rejected), p.at AS prompt_at, c.at AS chosen_at, r.at AS rejected_at
 FROM kept k
-JOIN prompts p ON p.prompt_id = k.prompt_id
-JOIN responses c ON c.response_id = k.chosen_id
-JOIN responses r ON r.response_id = k.rejected_id
+JOIN prompts p ON p.id = k.prompt
+JOIN responses c ON c.id = k.chosen
+JOIN responses r ON r.id = k.rejected
 ORDER BY c.at, k.n
 """
 LABELS = """
 CREATE TEMP TABLE labels AS
-SELECT response_id, prompt_id, bool_or(label) AS label, bool_or(label) AND NOT bool_and(label) AS torn, min(n) AS first,
+SELECT response, prompt, bool_or(label) AS label, bool_or(label) AND NOT bool_and(label) AS torn, min(n) AS first,
        CASE WHEN min(score) = max(score) AND count(score) = count(*) THEN min(score) END AS score
-FROM sides GROUP BY response_id, prompt_id
+FROM sides GROUP BY response, prompt
 """
 LOCATED_LABELS = """
-SELECT l.*, p.at AS prompt_at, r.at AS response_at
+SELECT CASE WHEN k.chosen = l.response THEN k.chosen_id ELSE k.rejected_id END AS response_id, k.prompt_id,
+       l.label, l.score, p.at AS prompt_at, r.at AS response_at
 FROM labels l
-JOIN prompts p ON p.prompt_id = l.prompt_id
-JOIN responses r ON r.response_id = l.response_id
+JOIN kept k ON k.n = l.first
+JOIN prompts p ON p.id = l.prompt
+JOIN responses r ON r.id = l.response
 WHERE NOT torn
 ORDER BY r.at, l.first, NOT l.label
 """
@@ -122,6 +130,13 @@ def unpaired(
     return batches(), left_out
 
 
+def count_sides(pairs: Sequence[Path]) -> int:
+    """How many responses are in kept `pairs`, on whichever side."""
+    sides = (f"SELECT prompt_id, md5_number({side}_id) FROM {sql.parquet(pairs)} WHERE keep" for side in ("chosen", "rejected"))
+    with sql.open_memory(MEMORY) as con:
+        return int(con.execute(f"SELECT count(*) FROM ({' UNION '.join(sides)})").fetchall()[0][0])
+
+
 class Shelf:
     """Rows of Parquet files that are fetched by id; `at` is the number of the row group in which one stands."""
 
@@ -156,22 +171,25 @@ class Shelf:
 
 @contextlib.contextmanager
 def _joined(prompts: Shelf, responses: Shelf, pairs: Pairs, split: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the ids of `prompts`, `responses`, `kept` (pairs, numbered by n) and `sides`, all found and unique."""
+    """A connection with the ids of `prompts`, `responses`, `kept` (pairs, numbered by n) and `sides`, all found and unique. Joins
+    are on 128-bit sums of the ids, which need a third of the memory of the ids themselves."""
     with sql.open_memory(MEMORY) as con:
         if isinstance(pairs, pa.Table):
             con.register("given", pairs)
         source = "given" if isinstance(pairs, pa.Table) else sql.parquet(pairs)
         con.execute(
-            f"CREATE TEMP TABLE kept AS SELECT {KEPT}, row_number() OVER () AS n FROM {source} "
+            f"CREATE TEMP TABLE kept AS SELECT {KEPT}, row_number() OVER () AS n, md5_number(prompt_id) AS prompt, "
+            f"md5_number(chosen_id) AS chosen, md5_number(rejected_id) AS rejected FROM {source} "
             "WHERE keep AND ($split IS NULL OR split = $split)",
             {"split": split},
         )
         for name, shelf in (("prompts", prompts), ("responses", responses)):
             con.register("ids", shelf.ids())
-            con.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM ids")
+            also = "".join(f", md5_number({column}) AS prompt" for column in shelf.also)
+            con.execute(f'CREATE TEMP TABLE {name} AS SELECT md5_number({shelf.key}) AS id{also}, "at" FROM ids')
             con.unregister("ids")
         con.execute(SIDES)
-        for problem in (PAIR_TWICE, PROMPT_NOT_ONCE, RESPONSE_NOT_ONCE):
+        for problem in (PAIR_TWICE, PROMPT_ABSENT, PROMPT_TWICE, RESPONSE_ABSENT, RESPONSE_TWICE):
             for pair, what, name, times in con.execute(f"{problem} LIMIT 1").fetchall():
                 raise PairwrightError(
                     f"pair {pair} needs {what} {name} exactly once, but it was found {times} times: "

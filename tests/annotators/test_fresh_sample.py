@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from pairwright.annotators.fresh_sample import FreshSample
 from pairwright.annotators.members import Member
-from pairwright.engines.requests import Choose, Completion, Failed, Generate, Generated, Score
+from pairwright.engines.requests import FRESH, Choose, Completion, Failed, Generate, Generated, Score
 from pairwright.pipelines.preflight import trial_requests
 
 RATER = {"use": "implicit_reward"}
@@ -84,7 +84,7 @@ def test_what_is_drawn_depends_on_the_prompt_and_the_seed_alone(make_group):
 
 def test_a_rater_may_ask_the_checkpoint_itself():
     roles = annotator(rater={"use": "implicit_reward", "policy": "fresh"}).roles()
-    assert roles == {"fresh": {"score", "generate"}, "reference": {"score"}}
+    assert roles == {"fresh": {"score", "generate", FRESH}, "reference": {"score"}}
 
 
 def test_equal_draws_are_not_counted_as_many():

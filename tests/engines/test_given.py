@@ -83,8 +83,33 @@ def test_one_response_a_row_adds_up_over_rows(write: Write) -> None:
 def test_conversations_are_matched_by_roles_and_contents(write: Write) -> None:
     path = write({"messages": MESSAGES, "responses": ["hi", "ho"]}, {"prompt": "Two?", "responses": ["2", "two"]})
     assert texts(ask(path, MESSAGES)) == ["hi", "ho"]
-    assert texts(ask(path, [{"role": "system", "content": "Count."}, {"role": "user", "content": "Two?"}])) == ["2", "two"]
     assert isinstance(ask(path, "Hello?"), Failed)
+
+
+def test_only_the_system_turn_of_the_recipe_may_be_missing_in_the_file(write: Write, tmp_path: Path) -> None:
+    path = write({"prompt": "Two?", "responses": ["2", "two"]})
+    made = settings(tmp_path, sample={"n": 2, "system": "Count."})
+    made["models"]["policy"] = {"engine": "given", "path": str(path)}
+    model = parse_recipe(made, "the test's recipe").models["policy"]
+    assert model.fingerprint() != GivenModel(path=str(path)).fingerprint()
+    engine = model.load()
+    for system in ("Count.", "Speak French."):
+        prompt = turns([{"role": "system", "content": system}, {"role": "user", "content": "Two?"}])
+        engine.submit(system, Generate("policy", prompt, Sampling(), 2))
+    answers = dict(engine.step())
+    french = answers["Speak French."]
+    assert texts(answers["Count."]) == ["2", "two"] and isinstance(french, Failed) and french.reason == "not_given"
+
+
+def test_fresh_samples_are_not_taken_from_a_file(write: Write, tmp_path: Path) -> None:
+    path = write({"prompt": "Two?", "responses": ["2", "two"]})
+    fresh = {"use": "fresh_sample", "rater": {"use": "density_ratio"}}
+    made = settings(tmp_path, annotators=["density_ratio", fresh], combine="density_ratio")
+    made["models"]["fresh"] = {"engine": "given", "path": str(path)}
+    with pytest.raises(
+        PairwrightError, match="fresh_sample needs fresh_draws of the role 'fresh', which the engine 'given' does"
+    ):
+        Build(parse_recipe(made, "the test's recipe"), tmp_path).check()
 
 
 def test_a_prompt_without_enough_responses_fails_for_good_with_a_reason(write: Write) -> None:

@@ -17,6 +17,7 @@ import pairwright.engines.openai_engine as module
 from pairwright.engines.openai_engine import OpenAIModel
 from pairwright.engines.rendering import Unscorable
 from pairwright.engines.requests import (
+    FRESH,
     Choose,
     Chosen,
     Continuation,
@@ -443,8 +444,8 @@ def test_prices_are_per_million_tokens() -> None:
 
 
 def test_it_provides_scores_only_where_the_server_can_score() -> None:
-    assert config().provides == {"generate", "choose"}
-    assert config(scoring="vllm", tokenizer="smollm2").provides == {"generate", "choose", "score"}
+    assert config().provides == {"generate", FRESH, "choose"}
+    assert config(scoring="vllm", tokenizer="smollm2").provides == {"generate", FRESH, "choose", "score"}
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,86 +19,20 @@ from pairwright.errors import PairwrightError
 from pairwright.pipelines.build import Build
 from pairwright.pipelines.recipe import Recipe, load_recipe
 from pairwright.pipelines.store import Shelf
-from pairwright.storage.manifest import Manifest
-from pairwright.storage.versions import Dataset
+from tests.flows.flowing import MODELS, add_prompts, last_run, manifest, without_prefect, write_recipe
 
 pytestmark = pytest.mark.prefect
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODELS: dict[str, Any] = {
-    "policy": {"engine": "scripted"},
-    "strong": {"engine": "scripted", "seed": 1, "quality": 0.9},
-    "weak": {"engine": "scripted", "seed": 2, "quality": 0.1},
-}
-
-
-@pytest.fixture(scope="session")
-def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The module under test, with a Prefect server that lives as long as the tests and leaves the user's own Prefect alone."""
-    from pairwright.flows import prefect_flow
-
-    from prefect import settings  # isort: skip - after the module, which sets Prefect's defaults
-    from prefect.testing.utilities import prefect_test_harness  # isort: skip
-
-    home = tmp_path_factory.mktemp("prefect")
-    paths = {settings.PREFECT_LOCAL_STORAGE_PATH: home / "results", settings.PREFECT_MEMO_STORE_PATH: home / "memo"}
-    with settings.temporary_settings(paths), prefect_test_harness(server_startup_timeout=120):
-        yield prefect_flow
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    """A recipe over 12 prompts."""
-    add_prompts(tmp_path, range(12))
-    return write_recipe(tmp_path)
-
-
-def add_prompts(folder: Path, numbers: range) -> None:
-    with (folder / "prompts.jsonl").open("a") as file:
-        file.writelines(json.dumps({"prompt": f"What is {i} + {i}?"}) + "\n" for i in numbers)
-
-
-def write_recipe(folder: Path, **changes: Any) -> Path:
-    settings = {
-        "dataset": "Sums_1",
-        "root": str(folder / "data"),
-        "prompts": {"source": "jsonl", "path": "prompts.jsonl"},
-        "models": MODELS,
-        "annotators": ["density_ratio"],
-        **changes,
-    }
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
-
-
-def manifest(folder: Path) -> Manifest:
-    dataset = Dataset(folder / "data", "Sums_1")
-    return dataset.manifest(dataset.latest() or 0)
-
-
-def without_prefect(recipe: Path, elsewhere: Path) -> Manifest:
-    """What `Build.run` makes of the same recipe in another root."""
-    Build(load_recipe(recipe, [f"root={elsewhere / 'data'}"]), recipe.parent).run()
-    return manifest(elsewhere)
+def recipe(twelve: Path) -> Path:
+    return twelve
 
 
 def raised(error: Exception) -> Any:
     raise error
-
-
-def last_run(flows: ModuleType) -> tuple[Any, dict[str, Any]]:
-    """The flow run begun last, and its task runs by name, as the server knows them."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-    from prefect.client.schemas.sorting import FlowRunSort
-
-    with get_client(sync_client=True) as client:
-        run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
-        tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
-    return run, {
-        task.name.partition("-")[0] if task.name.startswith(("prepare", "publish")) else task.name: task for task in tasks
-    }
 
 
 # ---- the same versions ----
@@ -126,12 +60,10 @@ def test_spans_change_neither_the_version_nor_what_is_paid(flows: ModuleType, re
 
 
 def test_tasks_may_run_in_other_processes(flows: ModuleType, recipe: Path, tmp_path: Path) -> None:
-    from prefect.task_runners import ProcessPoolTaskRunner
-
-    spread = flows.build_flow.with_options(task_runner=ProcessPoolTaskRunner(max_workers=2))
-    spread(str(recipe), ["run.spans=2"])
+    flows.run_build(recipe, ["run.runner=processes", "run.workers=2"])
 
     assert manifest(tmp_path).exact_hash == without_prefect(recipe, tmp_path / "plain").exact_hash
+    assert {f"{stage}-{i}-of-2" for stage in ("sample", "annotate") for i in range(2)} <= last_run(flows)[1].keys()
 
 
 def test_a_model_is_loaded_once_however_many_tasks_use_it(
@@ -246,6 +178,45 @@ def test_a_dataset_that_is_being_built_is_left_alone(flows: ModuleType, recipe: 
     with other.alone(), pytest.raises(PairwrightError, match="another build of .* is running"):
         flows.run_build(recipe)
     assert other.dataset.versions() == []
+
+
+def test_a_model_that_is_replaced_while_a_build_runs_stops_it_before_anything_mixes(
+    flows: ModuleType, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze = flows.TaskBuild.freeze
+
+    def freeze_and_replace(build: Any) -> None:
+        freeze(build)
+        models = json.loads(build.frozen_models.read_text())
+        build.frozen_models.write_text(json.dumps(models | {"strong": "another"}))
+
+    monkeypatch.setattr(flows.TaskBuild, "freeze", freeze_and_replace)
+    with pytest.raises(PairwrightError, match="the model of 'strong', scripted-1, is not the one this build began with.*again"):
+        flows.run_build(recipe)
+
+    _, tasks = last_run(flows)
+    assert tasks["sample-0-of-1"].run_count == 1
+    assert not list(recipe.parent.glob("data/*/_work/sample/*/*.parquet"))
+
+
+def test_one_span_is_the_work_of_one_process_at_a_time(flows: ModuleType, recipe: Path) -> None:
+    builds = [flows.TaskBuild(load_recipe(recipe), recipe.parent) for _ in range(2)]
+    builds[0].work.mkdir(parents=True)
+    seen: list[str] = []
+
+    def second() -> None:
+        with builds[1].claim("sample", (0, 2)):
+            seen.append("second")
+
+    with builds[0].claim("sample", (0, 2)):
+        other = threading.Thread(target=second)
+        other.start()
+        with builds[1].claim("sample", (1, 2)):
+            seen.append("another span")
+        other.join(0.3)
+        seen.append("first is done")
+    other.join()
+    assert seen == ["another span", "first is done", "second"]
 
 
 # ---- what a user sees ----

@@ -110,6 +110,24 @@ def test_soft_labels_are_kept_by_jsonl_and_counted_elsewhere(dataset: Dataset, t
     assert note.startswith("1 soft labels are written as hard ones")
 
 
+@pytest.mark.parametrize("name", ["trl_unpaired", "llama_factory_kto", "jsonl_unpaired"])
+def test_soft_labels_of_pairs_are_counted_where_responses_are_written_alone(dataset: Dataset, tmp_path: Path, name: str) -> None:
+    publish_pairs(dataset, [preferred(pair_id="soft", p_chosen=0.75), preferred(pair_id="hard")])
+    report = export(dataset, 1, name, tmp_path / "out.jsonl")
+    assert report.rows == 3 and report.soft == 1 and report.notes()[0].startswith("1 soft labels are written as hard ones")
+
+
+def test_a_reward_trainer_is_never_given_the_margin_of_a_turned_pair(dataset: Dataset, tmp_path: Path) -> None:
+    publish_pairs(dataset, [preferred(pair_id="as_cut"), preferred(pair_id="turned", margin=-0.25)])
+    report = export(dataset, 1, "trl_reward", tmp_path / "trl.jsonl")
+    assert [(r["pair_id"], r["margin"]) for r in records(report)] == [("as_cut", 0.5)] and report.dropped == {"turned_pair": 1}
+    report = export(dataset, 1, "openrlhf", tmp_path / "openrlhf.jsonl")
+    assert [(r["pair_id"], r["margin"]) for r in records(report)] == [("as_cut", 0.5), ("turned", None)]
+    assert report.turned == 1 and report.notes()[0].startswith(
+        "1 pairs that a rule turned around are written without their margin"
+    )
+
+
 @pytest.mark.parametrize("name", ["trl_preference", "jsonl"])
 def test_a_version_from_before_soft_labels_is_exported_too(dataset: Dataset, tmp_path: Path, name: str) -> None:
     old = pa.schema([field for field in PREFERENCE if field.name != "p_chosen"])

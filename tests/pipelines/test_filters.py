@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,8 +87,8 @@ def test_ches_drops_the_highest():
 
 
 def test_ches_keeps_the_lower_nine_tenths_when_no_limit_is_given():
-    assert Ches().max_quantile == 0.9
-    assert Ches(max=0.5).max_quantile is None
+    assert (Ches().limits, Ches().max_quantile, Ches(max=0.5).limits) == ({"max_quantile": 0.9}, None, {"max": 0.5})
+    assert Ches().about() == Ches(max_quantile=0.9).about()
     outcome = apply_filters([Ches()], columns([1.0] * 20, parts=displacement(*[float(i) for i in range(20)])))
     assert [i for i, keep in enumerate(outcome.keep) if not keep] == [18, 19]
     assert outcome.reason[19] == "ln-CHES 19 is above 17.1, the 0.9 quantile"
@@ -105,7 +107,7 @@ def test_a_pair_without_displacement_is_dropped_by_name_unless_told_otherwise():
     outcome = apply_filters([Ches(max=1.0)], pairs)
     assert outcome.scores["ches"].tolist() == [0.1, None]
     assert outcome.keep.tolist() == [True, False]
-    assert outcome.reason == [None, "ches_missing: displacement lacks numbers for one of the two responses"]
+    assert outcome.reason == [None, "ches_missing: displacement stored no n and dot:<id> of one of the two responses"]
     assert apply_filters([Ches(max=1.0, on_missing="keep")], pairs).keep.all()
 
 
@@ -153,7 +155,18 @@ def test_length_ratio_looks_both_ways():
     outcome = apply_filters([LengthRatio(max=2.0)], pairs)
     assert outcome.scores["length_ratio"].tolist() == [3.0, 3.0, 2.0, None]
     assert outcome.keep.tolist() == [False, False, True, False]
-    assert outcome.reason[3] == "length_ratio_missing: a response has no token"
+    assert outcome.reason[3] == "length_ratio_missing: a response is empty"
+
+
+def test_length_ratio_is_one_of_characters_where_the_tokens_of_a_response_are_unknown():
+    pairs = columns([1.0] * 2, tokens=([10, 10], [30, 30]))
+    uncounted = replace(pairs, chosen=replace(pairs.chosen, tokens=np.array([np.nan, 10.0]), chars=np.array([160, 160])))
+    assert apply_filters([LengthRatio(max=3.5)], uncounted).scores["length_ratio"].tolist() == [4.0, 3.0]
+
+
+def test_a_power_and_a_digit_are_not_the_same_text():
+    outcome = apply_filters([NearIdentical(threshold=1)], columns([1.0], texts=(["It is 3 m²."], ["It is 3 m2."])))
+    assert outcome.keep.all()
 
 
 def test_nearly_the_same_texts_are_dropped():

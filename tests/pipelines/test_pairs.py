@@ -176,11 +176,19 @@ def test_a_text_of_invisible_characters_is_empty():
         ("all_scores_equal", group(1.0, 1.0, 1.0), {"chosen_floor": 5.0, "margin": 1.0}),
         ("below_floor", group(1.0, 2.0), {"chosen_floor": 5.0, "margin": 1.0}),
         ("no_pair_above_margin", group(1.0, 2.0), {"margin": 1.0}),
+        ("no_finite_margin", group(1.7e308, -1.7e308), {"max_length_ratio": 1.0}),
     ],
 )
 def test_a_group_without_a_pair_is_dropped_for_its_first_true_cause(reason, candidates, settings):
     outcome = paired(candidates, **settings)
     assert (outcome.pairs, outcome.dropped) == ([], reason)
+
+
+@pytest.mark.parametrize("rule", [{}, {"ches": {"max": 1.0}}])
+def test_two_responses_whose_difference_no_number_holds_are_no_pair(rule):
+    outcome = pairs_of(group(1.7e308, 0.0, -1.7e308), PairConfig(per_prompt=3, **rule), "prompt", lambda c, r: 0.0, 1.0)
+    assert ("r0", "r1") in names(outcome) and ("r0", "r2") not in names(outcome)
+    assert pairs_of(group(1.7e308, -1.7e308), PairConfig(**rule), "p", lambda c, r: 0.0, 1.0).dropped == "no_finite_margin"
 
 
 def test_a_dropped_group_still_says_why_each_response_was_left_out():

@@ -98,6 +98,33 @@ def test_a_later_version_takes_the_place_of_the_one_before_which_keeps_its_tag(d
     assert hub.repos["me/prefs"].at("v1").files.keys() >= contents(dataset, 1).keys()
 
 
+def test_an_earlier_version_takes_the_place_of_a_later_one_only_by_force(dataset: Dataset, hub: Hub) -> None:
+    commit(dataset, n=7)
+    send(dataset, 2)
+    with pytest.raises(PairwrightError, match="the branch main of me/prefs holds version 2, and version 1 would take its place"):
+        send(dataset, 1)
+    repo = hub.repos["me/prefs"]
+    assert repo.branches["main"] == repo.tags["v2"] and send(dataset, 1, revision="old").new
+    assert repo.branches["main"] == repo.tags["v2"] and repo.branches["old"] == repo.tags["v1"]
+    commit(dataset, n=5)
+    assert send(dataset, 3, revision="old").new, "a version that is on another branch is in nobody's way"
+    commit(dataset, n=8)
+    send(dataset, 4)
+    del repo.tags["v1"]
+    assert send(dataset, 1, force=True).new and repo.branches["main"] == repo.tags["v1"]
+
+
+def test_a_licence_for_a_version_that_is_there_without_it_is_refused(dataset: Dataset, hub: Hub) -> None:
+    send(dataset)
+    with pytest.raises(
+        PairwrightError, match="me/prefs holds v1 already, with a card that was not made for the licence cc-by-4.0"
+    ):
+        push(pack(dataset, 1, "me/prefs", license="cc-by-4.0"))
+    for _ in range(2):
+        push(pack(dataset, 1, "me/other", license="cc-by-4.0"))
+    assert len(hub.repos["me/other"].commits) == 2
+
+
 def test_files_of_others_in_the_repository_stay(dataset: Dataset, hub: Hub) -> None:
     send(dataset)
     repo = hub.repos["me/prefs"]

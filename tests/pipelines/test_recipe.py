@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
+import yaml
 
 from pairwright.errors import PairwrightError
-from pairwright.pipelines.recipe import parse_recipe
+from pairwright.pipelines.recipe import load_recipe, parse_recipe
+from pairwright.pipelines.recut import with_changes
 from tests.recipes import settings, step_settings
 
 JUDGE = {"engine": "scripted"}
@@ -61,6 +65,20 @@ def test_scores_to_combine_can_be_a_list_of_names(tmp_path):
     assert said == "`combine.scores` takes a group of settings such as {name: ...}, not '3'"
 
 
+@pytest.mark.parametrize(
+    ("annotators", "combined"),
+    [
+        (["density_ratio", "correctness", "displacement"], ["density_ratio"]),
+        ([{"use": "fresh_sample", "rater": {"use": "density_ratio"}}, "density_ratio"], ["density_ratio"]),
+        (["correctness"], ["correctness"]),
+    ],
+)
+def test_what_a_filter_is_to_read_is_combined_by_itself_only_where_nothing_else_rates(tmp_path, annotators, combined):
+    models = settings(tmp_path)["models"] | {"fresh": "policy"}
+    recipe = parse_recipe(settings(tmp_path, models=models, annotators=annotators), "the recipe")
+    assert list(recipe.combine.scores) == combined
+
+
 def test_a_verdict_can_only_be_read_of_an_annotator_that_compares(tmp_path):
     said = refusal(verdict(tmp_path, "graded", "pairwise", of="graded"))
     assert said == "the filter 'verdict' reads comparisons, and graded compares nothing: name one of pairwise"
@@ -74,3 +92,63 @@ def test_a_verdict_can_only_be_read_of_an_annotator_that_compares(tmp_path):
 def test_a_missing_person_comes_with_the_engine_that_asks_people(tmp_path):
     said = refusal(settings(tmp_path, annotators=["person"]))
     assert "has no model: add `human: {engine: people}` under `models`" in said
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        (
+            {"use": "ches", "annotator": "mine"},
+            "'ches' reads what an annotator of method displacement stores, and 'mine' is of method",
+        ),
+        ({"use": "uncertainty", "annotators": ["mine"]}, "'uncertainty' reads .* mc_dropout stores"),
+        (
+            {"use": "difficulty", "annotator": "mine", "max": 1},
+            "implicit_reward or density_ratio .*: name weighed as its annotator",
+        ),
+        (
+            {"use": "implicit_margin", "annotator": "weighed", "min": 0},
+            "'weighed' is of method density_ratio: name one with `use: impl",
+        ),
+        ({"use": "outlier", "annotator": "mine"}, "'outlier' reads .* implicit_reward stores"),
+        ({"use": "fresh_sample", "annotator": "mine"}, "'fresh_sample' reads .* fresh_sample stores"),
+        ({"use": "consistency", "annotator": "mine", "of": "ranks", "name": "c"}, "'c' reads .* cream stores"),
+        ({"use": "correctness", "annotator": "mine"}, "'correctness' reads .* correctness stores"),
+    ],
+)
+def test_a_filter_is_not_given_an_annotator_whose_method_stores_other_numbers(tmp_path, rule, sentence):
+    annotators = [{"use": "density_ratio", "name": "weighed"}, {"use": "contrastive_prompt", "name": "mine"}]
+    said = refusal(settings(tmp_path, annotators=annotators, filters=[rule]))
+    assert re.search(sentence, said) and "\n" not in said
+
+
+def test_a_pair_rule_is_not_given_one_either(tmp_path):
+    annotators = ["density_ratio", {"use": "contrastive_prompt", "name": "displacement"}]
+    assert "`pair.ches` reads what an annotator of method displacement" in refusal(
+        settings(tmp_path, annotators=annotators, pair={"ches": {}})
+    )
+
+
+def test_evaluations_are_looked_for_beside_the_recipe_and_those_of_an_override_in_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    path = tmp_path / "recipes" / "r.yaml"
+    path.write_text(
+        yaml.safe_dump(settings(tmp_path, filters=[{"use": "decontaminate", "evals": ["e.jsonl", {"path": "f.csv"}]}]))
+    )
+    monkeypatch.chdir(tmp_path)
+    (found,) = load_recipe(path.relative_to(tmp_path)).filters
+    assert [e.path for e in found.evals] == [str(tmp_path / "recipes" / name) for name in ("e.jsonl", "f.csv")]
+    (other,) = load_recipe(path, ["filters.decontaminate.evals=g.jsonl"]).filters
+    assert [e.path for e in other.evals] == [str(tmp_path / "g.jsonl")]
+    assert with_changes(parse_recipe(settings(tmp_path), "r"), [str(here(tmp_path, "sub"))]).filters[0].evals[0].path == str(
+        tmp_path / "sub" / "quiz.jsonl"
+    )
+
+
+def here(root, folder):
+    """A cut in a folder of its own, with an evaluation beside it."""
+    (root / folder).mkdir()
+    (root / folder / "quiz.jsonl").write_text('{"question": "x"}')
+    cut = root / folder / "cut.yaml"
+    cut.write_text("filters: [{use: decontaminate, evals: quiz.jsonl}]")
+    return cut

@@ -126,6 +126,16 @@ def test_a_point_whose_filter_cannot_be_scored_does_not_stop_the_others(stock: S
     assert rows[1].kept == 40
 
 
+def test_a_point_whose_filter_cannot_judge_does_not_stop_the_others(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Margin, values: Any) -> list[str | None]:
+        raise PairwrightError("half of all margins are equal: use `centre: mean`")
+
+    monkeypatch.setattr(Margin, "objections", refuse)
+    rows = rows_of(stock, "filters=[[{use: margin, min: 1}], [{use: length_ratio, max: 100}]]")[1:]
+    assert (rows[0].pairs, rows[0].kept, rows[0].note) == (40, None, "half of all margins are equal: use `centre: mean`")
+    assert rows[1].kept == 40
+
+
 def test_filters_that_differ_in_limits_are_scored_once(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, score = Counter[str](), Margin.score
 

@@ -118,7 +118,7 @@ def test_an_annotator_that_only_one_version_combines_is_a_matter_of_combining(da
 
 def test_a_pair_that_was_turned_around_was_relabelled(dataset: Dataset) -> None:
     version(dataset, [pair_row(0), pair_row(1), pair_row(2)])
-    turned = pair_row(0, 1, 0) | {"relabelled_by": "strength"}
+    turned = pair_row(0, 1, 0) | {"relabelled_by": "strength", "margin": -0.5}
     softened = pair_row(1) | {"relabelled_by": "strength", "p_chosen": 0.75}
     version(dataset, [turned, softened, pair_row(2)])
     assert changes(dataset) == {prompt(0): ("replaced", "relabelled"), prompt(1): ("relabelled", "relabelled")}
@@ -130,6 +130,13 @@ def test_a_pair_turned_around_by_its_scores_was_not_relabelled(dataset: Dataset)
     version(dataset, [pair_row(0)], scores={(0, 0): 0.6})
     version(dataset, [pair_row(0, 1, 0)], scores={(0, 0): 0.4})
     assert changes(dataset) == {prompt(0): ("replaced", "score")}
+
+
+def test_a_pair_that_combining_turned_around_was_not_relabelled_though_its_label_was_softened(dataset: Dataset) -> None:
+    version(dataset, [pair_row(0)], combine={"scores": {"length": {}}})
+    softened = {"relabelled_by": "strength", "p_chosen": 0.75}
+    version(dataset, [pair_row(0, 1, 0) | softened], combine={"scores": {"length": {}}, "rule": "votes"})
+    assert changes(dataset) == {prompt(0): ("replaced", "combine")}
 
 
 def test_a_kept_pair_with_another_margin_is_rescored(dataset: Dataset) -> None:

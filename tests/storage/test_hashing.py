@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairwright.ids import digest
-from pairwright.storage.hashing import exact_hash, logical_hash
+from pairwright.storage.hashing import Sums, exact_hash, logical_hash, sums_of, uniform
+from pairwright.storage.hashing import hashes as hashes_of
 from pairwright.storage.parquet import write_table
 from pairwright.storage.schemas import ANNOTATIONS, DROPPED
 from tests.storage.sample_tables import PAIRS, annotation_row, pair_row, responses, table, written
@@ -95,3 +96,43 @@ def test_columns_may_stand_in_any_order(tmp_path: Path) -> None:
     rows = table([pair_row(1)], PAIRS)
     turned = pa.table({name: rows[name] for name in reversed(rows.column_names)})
     assert exact_hash({"pairs": written(tmp_path, "a", rows)}) == exact_hash({"pairs": written(tmp_path, "b", turned)})
+
+
+def halves(folder: Path, fewer: bool = False) -> list[Path]:
+    """Annotations in two files; with `fewer` the first lacks a column, as if an older release had written it."""
+    one, two = table(ROWS[:7], ANNOTATIONS), table(ROWS[7:], ANNOTATIONS)
+    return written(folder, "one", one.drop_columns(["raw"]) if fewer else one) + written(folder, "two", two)
+
+
+def test_hashes_come_from_the_sums_of_files_whether_taken_now_or_known(tmp_path: Path) -> None:
+    tables = {"annotations": halves(tmp_path), "responses": written(tmp_path, "r", responses(2))}
+    sums = sums_of(tables)
+    assert hashes_of(tables, sums) == (logical_hash(tables), exact_hash(tables))
+    known = {path: sums[path] for path in (tables["annotations"][0], tables["responses"][0])}
+    assert sums_of(tables, known) == sums
+    assert {len(text) for found in sums.values() for text in found} == {32}
+
+
+def test_what_is_known_is_not_read(tmp_path: Path) -> None:
+    tables = {"annotations": halves(tmp_path)}
+    made_up = Sums("1" * 32, "2" * 32)
+    found = sums_of(tables, {tables["annotations"][0]: made_up})
+    assert (
+        found[tables["annotations"][0]] == made_up
+        and found[tables["annotations"][1]] == sums_of(tables)[tables["annotations"][1]]
+    )
+
+
+def test_a_file_without_rows_adds_nothing(tmp_path: Path) -> None:
+    nothing = written(tmp_path, "nothing", ANNOTATIONS.empty_table())
+    assert sums_of({"annotations": nothing})[nothing[0]] == Sums("0" * 32, "0" * 32)
+    assert logical_hash({"annotations": [*halves(tmp_path), *nothing]}) == logical_hash({"annotations": halves(tmp_path)})
+
+
+def test_files_that_differ_in_columns_are_summed_over_all_of_them_and_always_read(tmp_path: Path) -> None:
+    """A column that is not there counts as null; so the sum of such a file holds among these files only."""
+    mixed, alone = halves(tmp_path, fewer=True), written(tmp_path, "whole", table(ROWS, ANNOTATIONS))
+    assert exact_hash({"annotations": mixed}) == exact_hash({"annotations": alone})
+    wrong = {path: Sums("1" * 32, "2" * 32) for path in mixed}
+    assert sums_of({"annotations": mixed}, wrong) == sums_of({"annotations": mixed})
+    assert not uniform(mixed) and uniform(mixed[:1]) and uniform(alone)

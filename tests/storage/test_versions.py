@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -7,13 +8,15 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pairwright.errors import PairwrightError
+from pairwright.storage import hashing
 from pairwright.storage.manifest import MANIFEST, AccountingError, Manifest, StageAccount
-from pairwright.storage.parquet import read_table
+from pairwright.storage.parquet import read_table, write_table
 from pairwright.storage.schemas import PROMPTS, UNPAIRED
 from pairwright.storage.versions import Dataset
 from tests.storage.sample_tables import commit, prompts, written
@@ -138,6 +141,108 @@ def test_an_unchanged_file_is_linked_and_not_hashed_again(dataset: Dataset, monk
     assert source.samefile(dataset.tables(2)["responses"][0])
     sums = [{e.path: e.sha256 for e in dataset.manifest(n).files} for n in (1, 2)]
     assert sums[1] == {"responses/train-00000-of-00001.parquet": sums[0]["responses/train-00000-of-00001.parquet"]}
+
+
+@pytest.fixture
+def summed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables of all files whose rows are read to sum them up, as that happens."""
+    read: list[str] = []
+    take = hashing._sums
+
+    def counted(con: Any, paths: list[Path], columns: Any) -> dict[Path, str]:
+        read.extend(path.parent.name for path in paths)
+        return take(con, paths, columns)
+
+    monkeypatch.setattr(hashing, "_sums", counted)
+    return read
+
+
+def child_of(dataset: Dataset, parent: int, *left_out: str) -> Manifest:
+    """Commit a version that links the tables of `parent` and has prompts of its own."""
+    with dataset.stage() as staging:
+        for table, paths in dataset.tables(parent).items():
+            for path in [] if table in ("prompts", *left_out) else paths:
+                staging.link(table, path)
+        staging.write("prompts", prompts(9), PROMPTS)
+        return dataset.manifest(staging.commit(Manifest(dataset="prefs", parents=[parent])))
+
+
+def as_read(dataset: Dataset, n: int) -> tuple[str, str]:
+    """Both hashes, from the files themselves."""
+    return hashing.logical_hash(dataset.tables(n)), hashing.exact_hash(dataset.tables(n))
+
+
+def test_a_linked_file_is_summed_by_what_its_parent_says(dataset: Dataset, summed: list[str]) -> None:
+    commit(dataset)
+    assert {"annotations", "responses", "prompts", "pairs"} < set(summed)
+    summed.clear()
+    manifest = child_of(dataset, 1)
+    assert set(summed) == {"prompts"}
+    assert (manifest.logical_hash, manifest.exact_hash) == as_read(dataset, 2)
+    assert manifest.logical_hash != dataset.manifest(1).logical_hash
+    sums = [{e.path: (e.logical_sum, e.exact_sum) for e in dataset.manifest(n).files} for n in (1, 2)]
+    assert all(sums[1][path] == sums[0][path] for path in sums[1] if not path.startswith("prompts"))
+
+
+def test_where_the_parent_says_no_sums_they_are_taken(dataset: Dataset, summed: list[str]) -> None:
+    commit(dataset)
+    expected = {e.path: (e.logical_sum, e.exact_sum) for e in dataset.manifest(1).files}
+    old = json.loads((dataset.path(1) / MANIFEST).read_text())
+    for entry in old["files"]:
+        del entry["logical_sum"], entry["exact_sum"]
+    (dataset.path(1) / MANIFEST).write_text(json.dumps(old))
+    summed.clear()
+    manifest = child_of(dataset, 1)
+    assert set(summed) == {path.partition("/")[0] for path in expected}
+    assert (manifest.logical_hash, manifest.exact_hash) == as_read(dataset, 2)
+    found = {e.path: (e.logical_sum, e.exact_sum) for e in manifest.files}
+    assert all(found[path] == expected[path] for path in found if not path.startswith("prompts"))
+    summed.clear()
+    child_of(dataset, 2)
+    assert set(summed) == {"prompts"}
+
+
+def test_a_file_of_another_version_than_the_parent_is_read(dataset: Dataset, summed: list[str]) -> None:
+    commit(dataset)
+    summed.clear()
+    with dataset.stage() as staging:
+        staging.link("responses", dataset.tables(1)["responses"][0])
+        n = staging.commit(Manifest(dataset="prefs"))
+    assert set(summed) == {"responses"} and dataset.manifest(n).exact_hash == as_read(dataset, n)[1]
+
+
+def test_the_sum_of_a_file_that_lacked_a_column_among_its_like_is_not_handed_on(dataset: Dataset, tmp_path: Path) -> None:
+    narrow = tmp_path / "narrow.parquet"
+    write_table(narrow, prompts(5).drop_columns(["source"]), pa.schema([f for f in PROMPTS if f.name != "source"]))
+    with dataset.stage() as staging:
+        staging.write("prompts", prompts(3), PROMPTS)
+        staging.link("prompts", narrow)
+        staging.commit(Manifest(dataset="prefs"))
+    with dataset.stage() as staging:
+        staging.link("prompts", dataset.tables(1)["prompts"][1])
+        staging.commit(Manifest(dataset="prefs", parents=[1]))
+    for n in (1, 2):
+        assert (dataset.manifest(n).logical_hash, dataset.manifest(n).exact_hash) == as_read(dataset, n)
+
+
+def test_an_edited_file_that_was_linked_keeps_its_sums_and_is_told_of(dataset: Dataset) -> None:
+    commit(dataset)
+    path = dataset.tables(1)["responses"][0]
+    path.write_bytes(path.read_bytes().replace(b"parquet-cpp-arrow", b"parquet-cpp-ARROW"))
+    manifest = child_of(dataset, 1)
+    assert dataset.verify(2, deep=True) == ["responses/train-00000-of-00001.parquet has other content than when it was committed"]
+    entry = next(e for e in manifest.files if e.path.startswith("responses"))
+    assert entry in dataset.manifest(1).files
+
+
+def test_splits_are_numbered_apart_and_train_comes_first(dataset: Dataset) -> None:
+    with dataset.stage() as staging:
+        for split, rows in (("test", 2), ("train", 3), ("test", 4)):
+            staging.write("prompts", prompts(rows), PROMPTS, split=split)
+        n = staging.commit(Manifest(dataset="prefs"))
+    names = ["train-00000-of-00001.parquet", "test-00000-of-00002.parquet", "test-00001-of-00002.parquet"]
+    assert [path.name for path in dataset.tables(n)["prompts"]] == names
+    assert [entry.rows for entry in dataset.manifest(n).files] == [3, 2, 4] and dataset.manifest(n).rows("prompts") == 9
 
 
 def test_where_links_are_not_possible_the_file_is_copied(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pairwright.errors import PairwrightError
 from pairwright.storage.parquet import write_table
 from pairwright.storage.schemas import PREFERENCE, RESPONSES, UNPAIRED
-from pairwright.storage.views import preference, unpaired
+from pairwright.storage.views import count_sides, preference, unpaired
 from tests.storage.sample_tables import PAIRS, kept, pair_row, prompt_row, prompts, response_row, responses, table, written
 
 N = 6
@@ -130,6 +130,13 @@ def test_each_response_is_unpaired_once_and_one_that_is_both_is_left_out_and_cou
     first = rows.to_pylist()[0]
     assert first["prompt"] == prompt_row(0)["messages"]
     assert first["completion"] == [{"role": "assistant", "content": response_row(0, 0)["text"]}]
+
+
+def test_the_responses_of_kept_pairs_are_counted_once_each_whichever_side_they_are_on(tmp_path: Path) -> None:
+    pairs = [pair_row(0, 0, 1), pair_row(0, 0, 2), pair_row(0, 2, 1), pair_row(1, 0, 1), pair_row(2, 0, 1, "length")]
+    path = tmp_path / "pairs.parquet"
+    write_table(path, table(pairs, PAIRS), PAIRS)
+    assert count_sides([path]) == 5
 
 
 def test_an_unpaired_score_is_null_where_the_pairs_disagree(files: Any) -> None:

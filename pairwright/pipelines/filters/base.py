@@ -17,6 +17,7 @@ from pairwright.errors import PairwrightError
 from pairwright.pipelines.prompts.rows import Prompt
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Parts = Mapping[str, Mapping[str, float]]  # response id -> the named numbers of its annotation
 Scores = Mapping[str, float]  # response id -> its score; a response without one is absent
@@ -46,11 +47,12 @@ def _nothing_stored(annotator: str) -> Any:
 
 @dataclass(frozen=True)
 class Side:
-    """The chosen or the rejected responses of N pairs, in the order of the pairs. Texts are loaded when first asked for."""
+    """The chosen or the rejected responses of N pairs, in the order of the pairs. Texts are loaded when first asked for.
+    tokens: NaN where an engine told of none."""
 
     ids: Sequence[str]
     scores: Floats
-    tokens: Ints
+    tokens: Floats
     chars: Ints
     finish_reasons: Sequence[str | None]
     load_texts: Callable[[], Sequence[str]]
@@ -94,6 +96,19 @@ class PairColumns:
         """score of chosen - score of rejected, shape [N]."""
         return self.chosen.scores - self.rejected.scores
 
+    @cached_property
+    def counted(self) -> Bools:
+        """Are the tokens of both responses known? Shape [N]."""
+        return ~np.isnan(self.chosen.tokens + self.rejected.tokens)
+
+    def lengths(self, unit: Literal["tokens", "chars"] = "tokens") -> tuple[Floats, Floats]:
+        """How long the chosen and the rejected responses are; in characters also where a pair's tokens are not `counted`."""
+        chosen, rejected = (
+            np.where(self.counted & (unit == "tokens"), side.tokens, side.chars).astype(np.float64)
+            for side in (self.chosen, self.rejected)
+        )
+        return chosen, rejected
+
     def parts(self, annotator: str) -> Parts:
         """The stored parts of `annotator` (its name in the recipe) by response id; a response without a label is absent."""
         return self.load_parts(annotator)
@@ -120,12 +135,14 @@ class PairColumns:
 class FilterScores:
     """One float64 per pair, masked where it is missing, and then `reasons[i]` says why (None where there is a value).
 
-    faults: for each pair why it fails even if its score is good enough, or None; empty where the score tells all.
+    faults: for each pair why it fails even if its score is good enough, or missing; else None; empty where the score tells all.
+    order: for each pair a number, such as a hash of its id, that tells equal scores apart where an exact share is kept; or empty.
     """
 
     values: np.ma.MaskedArray[Any, np.dtype[np.float64]]
     reasons: Sequence[str | None]
     faults: Sequence[str | None] = ()
+    order: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     def __post_init__(self) -> None:
         missing = np.array([r is not None for r in self.reasons], dtype=bool)
@@ -151,12 +168,13 @@ class FilterScores:
             return cls.of([])
         values = np.ma.concatenate([p.values for p in parts])
         faults = [x for p in parts for x in (p.faults or [None] * len(p.reasons))] if any(p.faults for p in parts) else ()
-        return cls(values, [r for p in parts for r in p.reasons], faults)
+        return cls(values, [r for p in parts for r in p.reasons], faults, np.concatenate([p.order for p in parts]))
 
     def take(self, places: Ints) -> FilterScores:
         """The scores of the pairs at these places."""
         faults = [self.faults[i] for i in places] if self.faults else ()
-        return FilterScores(self.values[places], [self.reasons[i] for i in places], faults)
+        order = self.order[places] if len(self.order) else self.order
+        return FilterScores(self.values[places], [self.reasons[i] for i in places], faults, order)
 
 
 class Filter(BaseModel, ABC):
@@ -186,6 +204,11 @@ class Filter(BaseModel, ABC):
         """The annotations it reads: an annotator's name in the recipe -> the method that must stand behind the name."""
         return {}
 
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The annotators whose parts it reads, and the methods that are known to store these. Another built-in method is refused;
+        one of another package may store them too."""
+        return {name: (method,) for name, method in self.requires().items()}
+
     def reads(self) -> tuple[str, ...]:
         """The annotators, of whatever method, that the recipe must have because this filter reads their labels."""
         return ()
@@ -193,6 +216,9 @@ class Filter(BaseModel, ABC):
     def compares(self) -> tuple[str, ...]:
         """The annotators among these whose comparisons of two responses it reads; one that compares nothing is refused."""
         return ()
+
+    def check(self) -> None:
+        """Raise PairwrightError if what it needs besides the pairs, such as a file, is not there; before any model is asked."""
 
     def about(self) -> dict[str, Any]:
         """What its verdicts depend on besides the pairs; equal filters on equal pairs need no new version."""
@@ -207,15 +233,19 @@ class Filter(BaseModel, ABC):
         """For each of the scores that are there: a sentence why the pair fails, or None."""
 
     def judge(self, scores: FilterScores) -> list[str | None]:
-        """For each pair: why it fails, or None (keep). `on_missing` decides whether `<name>_missing: <reason>` is said."""
+        """For each pair: why it fails, or None (keep). Of a pair without a score its fault is said, or else, if `on_missing`
+        decides so, `<name>_missing: <reason>`."""
         judged = iter(self.objections(scores.values.compressed()))
         sentences: list[str | None] = []
         for reason, fault in zip(scores.reasons, scores.faults or [None] * len(scores.reasons), strict=True):
             if reason is None:
                 sentences.append(next(judged) or fault)
             else:
-                sentences.append(f"{self.name}_missing: {reason}" if self.on_missing == "drop" else None)
+                sentences.append(fault or (f"{self.name}_missing: {reason}" if self.on_missing == "drop" else None))
         return sentences
+
+
+LIMITS = ("min", "max", "min_quantile", "max_quantile")
 
 
 class Band(Filter):
@@ -223,28 +253,31 @@ class Band(Filter):
     `score` does not read them.
 
     `max_quantile` and `min_quantile` are quantiles (0 to 1, linear interpolation) over the scores of all pairs of the
-    dataset that have one, whatever other filters say of them.
+    dataset that have one, whatever other filters say of them. Equal scores stand or fall together: where many are, a quantile
+    may drop another share than it says, or nothing.
     """
 
-    default_limits: ClassVar[Mapping[str, float]] = {}  # used when no limit at all is given
+    default_limits: ClassVar[Mapping[str, float]] = {}
+    """What holds where no limit at all is given. No recipe takes it over, so that a limit which is set later stands alone."""
 
     min: float | None = None
     max: float | None = None
     min_quantile: float | None = Field(default=None, ge=0, le=1)
     max_quantile: float | None = Field(default=None, ge=0, le=1)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_limits(cls, data: Any) -> Any:
-        limits = ("min", "max", "min_quantile", "max_quantile")
-        if not isinstance(data, Mapping) or any(data.get(limit) is not None for limit in limits):
-            return data
-        if not cls.default_limits:
-            raise ValueError("it keeps everything: give at least one of `min`, `max`, `min_quantile`, `max_quantile`")
-        return {**data, **cls.default_limits}
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """The limits that hold, by name."""
+        return {name: x for name in LIMITS if (x := getattr(self, name)) is not None} or self.default_limits
+
+    def about(self) -> dict[str, Any]:
+        """The limits that hold, whoever set them."""
+        return {**super().about(), **self.limits}
 
     @model_validator(mode="after")
-    def _check_order(self) -> Band:
+    def _check_limits(self) -> Band:
+        if not self.limits:
+            raise ValueError(f"it keeps everything: give at least one of {', '.join(f'`{name}`' for name in LIMITS)}")
         for low, high in (("min", "max"), ("min_quantile", "max_quantile")):
             least, most = getattr(self, low), getattr(self, high)
             if least is not None and most is not None and least > most:
@@ -268,7 +301,7 @@ class Band(Filter):
         return sentences
 
     def _limits(self, values: Floats, end: Literal["min", "max"]) -> list[tuple[float, str]]:
-        absolute, q = getattr(self, end), getattr(self, f"{end}_quantile")
+        absolute, q = self.limits.get(end), self.limits.get(f"{end}_quantile")
         limits = [] if absolute is None else [(absolute, f"{absolute:.6g}")]
         if q is not None and len(values):
             at = float(np.quantile(values, q, method="linear"))

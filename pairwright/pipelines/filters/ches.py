@@ -40,4 +40,4 @@ class Ches(Band):
         """CHES or ln-CHES; missing where the annotator has no numbers for one of the responses."""
         parts = pairs.parts(self.annotator)
         scores = [ches_between(parts, c, r, self.variant) for c, r in zip(pairs.chosen.ids, pairs.rejected.ids, strict=True)]
-        return FilterScores.of(scores, f"{self.annotator} lacks numbers for one of the two responses")
+        return FilterScores.of(scores, f"{self.annotator} stored no n and dot:<id> of one of the two responses")

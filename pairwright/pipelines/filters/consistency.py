@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pairwright.pipelines.filters.base import Filter, FilterScores, Floats, PairColumns
 
@@ -15,6 +15,7 @@ MEASURES = {
     "views": "agreement of the judge and the implicit reward",
     "orders": "the less sure order's probability",
 }
+METHODS = {"ranks": ("cream",), "views": ("scir",)}
 LACKING = {
     "ranks": "has no consistency for the group",
     "views": "has no verdict and reward to set side by side for exactly these two",
@@ -24,12 +25,12 @@ APART = 0.5  # the less sure order must be on the same side of it as the other
 
 
 class Consistency(Filter):
-    """Score, by what is asked twice; kept from `min` on.
+    """Score, by what is asked twice; kept from `min` on. A `min` without any effect is refused.
 
     of "ranks": C = (tau + 1) / 2 in [0, 1] of the group's rankings by two generations of the policy, as `cream` stored it. CREAM
         (arXiv 2410.12735) makes a label smoothing of 1 - C and drops nothing; `min` 0.8 is ours.
     of "views": 1 where the policy as a judge and its implicit reward agree on these two responses, else 0, as `scir` stored it
-        (arXiv 2502.08922 trains on agreeing pairs only).
+        (arXiv 2502.08922 trains on agreeing pairs only). There is no `min`: what does not agree fails.
     of "orders": from an annotator that is asked in both orders, such as `pairwise`, P(the better one is better) in the order that
         is less sure of it: max(min(p_ab, p_ba), 1 - max(p_ab, p_ba)). It is above 1/2 exactly where both orders prefer the same
         response, and a pair fails elsewhere whatever `min` is. The score is ours.
@@ -41,12 +42,28 @@ class Consistency(Filter):
     use: Literal["consistency"] = "consistency"
     annotator: str
     of: Literal["ranks", "views", "orders"]
-    min: float | None = Field(default=None, ge=0, le=1, description="default: ranks 0.8, views 1, orders 0")
+    min: float | None = Field(default=None, ge=0, le=1, description="default: ranks 0.8; views: none; orders: above 0.5")
+
+    @model_validator(mode="after")
+    def _check_min(self) -> Consistency:
+        if self.min is None:
+            return self
+        if self.of == "views":
+            raise ValueError("`min` has no effect with `of: views`, which keeps what agrees: remove it")
+        if self.of == "orders" and self.min <= APART:
+            raise ValueError(
+                f"`min` {self.min:g} has no effect with `of: orders`, which asks for more than {APART}: raise or remove it"
+            )
+        return self
 
     @property
     def least(self) -> float:
         """The limit that holds."""
         return LEAST[self.of] if self.min is None else self.min
+
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """Whose agreement it reads; both orders are asked by whatever compares."""
+        return {self.annotator: METHODS[self.of]} if self.of in METHODS else {}
 
     def reads(self) -> tuple[str, ...]:
         """The annotator."""

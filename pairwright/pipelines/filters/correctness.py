@@ -10,6 +10,8 @@ SAID = {
     (1.0, 1.0): "both responses are right",
     (0.0, 0.0): "both responses are wrong",
     (0.0, 1.0): "the chosen response is wrong and the rejected one right",
+    (0.0, None): "the chosen response is wrong",
+    (None, 1.0): "the rejected response is right",
 }
 
 
@@ -17,8 +19,9 @@ class Correctness(Filter):
     """Score: correctness of the chosen - correctness of the rejected response, each 1 or 0: kept at 1, never two of a kind.
 
     Read from the scores of `annotator` (method `correctness`). Missing where one of the two could not be compared; a prompt
-    without a reference has no score at all, so keep such prompts with `on_missing: keep`. Pairs of right and wrong answers are
-    those of Iterative RPO (arXiv 2404.19733; the number is [M]).
+    without a reference has no score at all, so keep such prompts with `on_missing: keep`. That keeps no pair of which one half is
+    known to be on the wrong side. Pairs of right and wrong answers are those of Iterative RPO (arXiv 2404.19733; the number is
+    [M]).
     """
 
     use: Literal["correctness"] = "correctness"
@@ -35,7 +38,7 @@ class Correctness(Filter):
         return FilterScores.of(
             [None if c is None or r is None else c - r for c, r in both],
             f"{self.annotator} could not tell whether both responses are right",
-            [SAID.get((c, r)) if c is not None and r is not None else None for c, r in both],
+            [SAID.get((c, r)) for c, r in both],
         )
 
     def objections(self, values: Floats) -> list[str | None]:

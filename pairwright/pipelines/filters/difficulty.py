@@ -36,6 +36,10 @@ class Difficulty(Band):
         """The subject of its sentences."""
         return "ranking difficulty"
 
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """Whose numbers it reads."""
+        return {self.annotator: ("implicit_reward", "density_ratio")}
+
     def reads(self) -> tuple[str, ...]:
         """The annotator."""
         return (self.annotator,)

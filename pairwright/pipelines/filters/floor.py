@@ -19,7 +19,8 @@ class Floor(Filter):
 
     With the quality of the chosen response stands and falls what is learnt; how bad the rejected one is matters little (arXiv
     2508.18312). So put a floor under the chosen one before any filter on margins. Mixed sets do (chosen at least 5 of 5 in
-    parts of ORPO-DPO-mix-40k). Missing where one of the annotators lacks a score it is asked for.
+    parts of ORPO-DPO-mix-40k). Missing where one of the annotators lacks a score it is asked for; a
+    pair that is beyond another limit fails all the same, even with `on_missing: keep`.
     """
 
     use: Literal["floor"] = "floor"
@@ -40,10 +41,11 @@ class Floor(Filter):
         """The least slack, and as a fault what is beyond its limit."""
         columns = [self._slacks(pairs, name, limit, 1) for name, limit in self.chosen.items()]
         columns += [self._slacks(pairs, name, limit, -1) for name, limit in self.rejected.items()]
-        least = [None if None in row else min(s for s in row if s is not None) for row in zip(*columns, strict=True)]
-        reason = f"{' or '.join(self.reads())} lacks a score of a response that has a limit"
+        rows = list(zip(*columns, strict=True))
+        least = [min((slack for slack in row if slack is not None), default=None) for row in rows]
+        values = [None if slack is None or None in row else slack[0] for row, slack in zip(rows, least, strict=True)]
         faults = [None if slack is None or slack[0] >= 0 else slack[1] for slack in least]
-        return FilterScores.of([None if slack is None else slack[0] for slack in least], reason, faults)
+        return FilterScores.of(values, f"{' or '.join(self.reads())} lacks a score of a response that has a limit", faults)
 
     def _slacks(self, pairs: PairColumns, name: str, limit: float, sign: Literal[1, -1]) -> list[Slack | None]:
         """sign 1: the chosen response must reach `limit`; -1: the rejected one must not exceed it."""

@@ -19,6 +19,10 @@ class FreshSample(Filter):
     annotator: str = "fresh_sample"
     threshold: float = 0.0
 
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """Whose numbers it reads."""
+        return {self.annotator: ("fresh_sample",)}
+
     def reads(self) -> tuple[str, ...]:
         """The annotator."""
         return (self.annotator,)
@@ -28,7 +32,7 @@ class FreshSample(Filter):
         parts = pairs.parts(self.annotator)
         found = (parts.get(id, {}) for id in pairs.chosen.ids)
         ahead = [p["own"] - p["fresh_mean"] if {"own", "fresh_mean"} <= p.keys() else None for p in found]
-        return FilterScores.of(ahead, f"{self.annotator} has no numbers for the chosen response")
+        return FilterScores.of(ahead, f"{self.annotator} stored no own and fresh_mean of the chosen response")
 
     def objections(self, values: Floats) -> list[str | None]:
         """Why each pair fails, or None."""

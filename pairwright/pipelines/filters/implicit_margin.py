@@ -35,6 +35,10 @@ class ImplicitMargin(Band):
         """The subject of its sentences."""
         return "the size of the implicit margin" if self.absolute else "implicit margin"
 
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """Whose numbers it reads."""
+        return {self.annotator: ("implicit_reward",)}
+
     def reads(self) -> tuple[str, ...]:
         """The annotator."""
         return (self.annotator,)

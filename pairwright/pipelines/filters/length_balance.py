@@ -13,11 +13,12 @@ from pairwright.pipelines.quality.sampling import order_of
 
 
 class LengthBalance(Filter):
-    """Score: length of the chosen response - length of the rejected one, in tokens or characters.
+    """Score: length of the chosen response - length of the rejected one, in tokens or characters; in characters also where an
+    engine told of no tokens of one of the two.
 
-    Pairs are cut into `bins` of about equal size by how far their lengths are apart. Within a bin the larger side (longer chosen,
-    or shorter chosen) loses pairs until it is at most `share` of the bin; which ones, a hash of the pair's id says. Pairs of
-    equal length stay. A bin in which only one side occurs loses all its pairs.
+    The pairs of one unit are cut into `bins` of about equal size by how far their lengths are apart. Within a bin the larger side
+    (longer chosen, or shorter chosen) loses pairs until it is at most `share` of the bin; which ones, a hash of the pair's id
+    says. Pairs of equal length stay. A bin in which only one side occurs loses all its pairs.
 
     A usual mend of length bias, with no paper of its own. It counts all pairs, whatever other filters say of them.
     """
@@ -32,16 +33,20 @@ class LengthBalance(Filter):
 
     def score(self, pairs: PairColumns) -> FilterScores:
         """The difference of lengths; never missing."""
-        lengths = [getattr(side, self.unit).astype(np.float64) for side in (pairs.chosen, pairs.rejected)]
-        d = lengths[0] - lengths[1]
+        chosen, rejected = pairs.lengths(self.unit)
+        d = chosen - rejected
+        in_tokens = pairs.counted & (self.unit == "tokens")
         faults: list[str | None] = [None] * len(d)
         order = order_of(pairs.pair_ids, f"length_balance {self.seed}")
-        for rows in _bins(np.abs(d), self.bins):
-            for i, sentence in self._too_many(rows, d, order):
-                faults[i] = sentence
+        for unit, here in (("tokens", in_tokens), ("chars", ~in_tokens)):
+            for rows in _bins(np.where(here, np.abs(d), 0), self.bins):
+                for i, sentence in self._too_many(rows, d, order, unit):
+                    faults[i] = sentence
         return FilterScores.of(d, faults=faults)
 
-    def _too_many(self, rows: npt.NDArray[np.int64], d: Floats, order: npt.NDArray[np.uint64]) -> list[tuple[int, str]]:
+    def _too_many(
+        self, rows: npt.NDArray[np.int64], d: Floats, order: npt.NDArray[np.uint64], unit: str
+    ) -> list[tuple[int, str]]:
         """Which pairs of a bin go, and why."""
         larger, smaller = rows[d[rows] > 0], rows[d[rows] < 0]
         which = "longer"
@@ -50,7 +55,7 @@ class LengthBalance(Filter):
         kept = min(len(larger), int(len(smaller) * self.share / (1 - self.share) + 1e-9))
         apart = np.abs(d[rows])
         sentence = (
-            f"of {len(rows)} pairs whose lengths are {apart.min():.0f} to {apart.max():.0f} {self.unit} apart the {which} "
+            f"of {len(rows)} pairs whose lengths are {apart.min():.0f} to {apart.max():.0f} {unit} apart the {which} "
             f"response is chosen in {len(larger)}: this pair is not among the {kept} of them that stay"
         )
         return [(int(i), sentence) for i in larger[np.argsort(order[larger], kind="stable")[kept:]]]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pairwright.pipelines.filters.base import Band, FilterScores, PairColumns
 
 
 class LengthRatio(Band):
-    """Score: tokens of the longer response over tokens of the shorter one, so at least 1; missing if either has no token."""
+    """Score: length of the longer response over length of the shorter one, so at least 1; in tokens, or in characters where an
+    engine told of no tokens of one of the two. Missing if either is empty."""
+
+    version: ClassVar[int] = 2
 
     use: Literal["length_ratio"] = "length_ratio"
 
@@ -18,6 +21,6 @@ class LengthRatio(Band):
         return "length ratio"
 
     def score(self, pairs: PairColumns) -> FilterScores:
-        """longer / shorter, in tokens."""
-        both = zip(pairs.chosen.tokens.tolist(), pairs.rejected.tokens.tolist(), strict=True)
-        return FilterScores.of([max(c, r) / min(c, r) if min(c, r) >= 1 else None for c, r in both], "a response has no token")
+        """longer / shorter."""
+        both = zip(*(side.tolist() for side in pairs.lengths()), strict=True)
+        return FilterScores.of([max(c, r) / min(c, r) if min(c, r) >= 1 else None for c, r in both], "a response is empty")

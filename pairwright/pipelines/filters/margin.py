@@ -8,7 +8,8 @@ from pairwright.pipelines.filters.base import Band, FilterScores, PairColumns
 
 
 class Margin(Band):
-    """Score: score of chosen - score of rejected, in units of the combined score.
+    """Score: score of chosen - score of rejected, in units of the combined score. Below 0 for a pair that relabelling turned
+    around: any `min` from 0 on drops all of these.
 
     The field disagrees on which end helps: SeRA (arXiv 2410.09362) keeps the largest margins, arXiv 2508.04149 the smallest. So
     there is no default: give `min`, `max` or quantiles.

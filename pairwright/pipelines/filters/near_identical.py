@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -14,8 +14,10 @@ from pairwright.pipelines.hygiene.shingles import spaced
 
 
 class NearIdentical(Filter):
-    """Score: 1 - edit distance / characters of the longer text (Levenshtein, in [0, 1], 1 = identical), after Unicode NFKC with
+    """Score: 1 - edit distance / characters of the longer text (Levenshtein, in [0, 1], 1 = identical), after Unicode NFC with
     white space folded. Fails from `threshold` on."""
+
+    version: ClassVar[int] = 2
 
     use: Literal["near_identical"] = "near_identical"
     threshold: float = Field(default=0.95, gt=0, le=1)

@@ -37,6 +37,10 @@ class Outlier(Filter):
     rho: float = Field(default=0.2, gt=0, lt=1)
     centre: Literal["mean", "median"] = "mean"
 
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """Whose numbers it reads."""
+        return {self.annotator: ("implicit_reward",)}
+
     def reads(self) -> tuple[str, ...]:
         """The annotator."""
         return (self.annotator,)

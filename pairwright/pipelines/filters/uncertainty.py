@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,8 +14,9 @@ from pydantic import Field, model_validator
 from pairwright.annotators.mc_dropout import DRAW
 from pairwright.pipelines.consensus.votes import agree
 from pairwright.pipelines.filters.bald import bald, binary_entropy
-from pairwright.pipelines.filters.base import Band, FilterScores, Floats, PairColumns
+from pairwright.pipelines.filters.base import LIMITS, Band, FilterScores, Floats, PairColumns
 from pairwright.pipelines.filters.strength import Strength
+from pairwright.pipelines.quality.sampling import order_of
 
 DRAWS = tuple(f"{DRAW}{t}" for t in range(1000))
 OF_DRAWS = ("bald", "margin_sd")
@@ -41,17 +44,15 @@ class Uncertainty(Band):
     on_disagreement: "drop" also drops the pairs of which more members (draws, annotators; one that compares by its P) prefer the
         rejected response than the chosen one, as UPO does. Not by default: the plain log-probability of a small model prefers
         the shorter response, which says nothing against a label.
-    select, keep: "easy" keeps the share `keep` (default 0.5, UPO's rate) of the pairs that are least unsure, "hard" the most
-        unsure. UPO draws pairs with `easy_probabilities` or `hard_probabilities` of `filters.bald`; the first is nearly uniform,
-        so we read it as a quantile, over all pairs with a score (UPO: of those whose members agree with the label). Without
-        `select` and limits the surest half is kept, which is "easy".
+    select, keep: of the n pairs with a score "easy" keeps the ceil(`keep` n) that are least unsure (`keep`: 0.5, UPO's rate),
+        "hard" the most unsure; hashes of their ids choose among equal ones. UPO draws pairs with `easy_probabilities` or
+        `hard_probabilities` of `filters.bald`; the first is nearly uniform, so we take the first ones, of all pairs with a score
+        (UPO: of those whose members agree with the label). Without `select` and limits it is "easy".
 
     UPO shows its classifier the chosen response first, so a liking for the first place leaks in. Here nothing is shown first: a
     draw scores one response, and an annotator that compares asks in both orders. Missing where a response has no draws, an
     annotator no score, or too few voted.
     """
-
-    default_limits: ClassVar[Mapping[str, float]] = {"max_quantile": 0.5}
 
     use: Literal["uncertainty"] = "uncertainty"
     statistic: Literal["bald", "margin_sd", "ensemble", "vote_entropy"] = "bald"
@@ -62,19 +63,26 @@ class Uncertainty(Band):
     select: Literal["easy", "hard"] | None = None
     keep: float | None = Field(default=None, gt=0, lt=1)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _selection(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or data.get("select") is None:
-            return data
-        keep = 0.5 if data.get("keep") is None else data["keep"]
-        if not isinstance(keep, float) or data["select"] not in ("easy", "hard"):
-            return data
-        ends = {"max_quantile": keep} if data["select"] == "easy" else {"min_quantile": 1 - keep}
-        for limit in ("min", "max", "min_quantile", "max_quantile"):
-            if data.get(limit) not in (None, ends.get(limit)):
-                raise ValueError(f"`select` sets the limit itself, with `keep`: remove `{limit}` or `select`")
-        return {**data, **ends}
+    @property
+    def selection(self) -> Literal["easy", "hard"] | None:
+        """Which end is kept; None: what lies within the limits that are given."""
+        return self.select or (None if any(getattr(self, name) is not None for name in LIMITS) else "easy")
+
+    @property
+    def share(self) -> float:
+        """How much of the pairs a selection keeps."""
+        return 0.5 if self.keep is None else self.keep
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """Those that are given, or what comes nearest to the selection."""
+        if self.selection is None:
+            return super().limits
+        return {"max_quantile": self.share} if self.selection == "easy" else {"min_quantile": 1 - self.share}
+
+    def about(self) -> dict[str, Any]:
+        """Its settings, whoever chose the end that is kept: a quantile of the same share may keep other pairs."""
+        return {**super().about(), "select": self.selection}
 
     @model_validator(mode="after")
     def _check(self) -> Uncertainty:
@@ -85,10 +93,14 @@ class Uncertainty(Band):
             raise ValueError(f"`statistic: {self.statistic}` is of the draws of one annotator: name one in `annotators`")
         if self.statistic == "ensemble" and n < 2:
             raise ValueError("`statistic: ensemble` needs at least two `annotators`: name them")
-        if n == 0 or (self.statistic == "vote_entropy" and "annotators" not in self.model_fields_set):
+        default = type(self).model_fields["annotators"].default
+        if n == 0 or (self.statistic == "vote_entropy" and self.annotators == default):
             raise ValueError("`statistic: vote_entropy` needs `annotators`: name several, or one that compares, such as a jury")
         if self.statistic != "bald" and self.slope != 1:
             raise ValueError(f"`slope` has no effect with `statistic: {self.statistic}`: remove it")
+        for name in LIMITS if self.select is not None else ():
+            if getattr(self, name) not in (None, self.limits.get(name)):
+                raise ValueError(f"`select` sets the limit itself, with `keep`: remove `{name}` or `select`")
         if self.keep is not None and self.select is None:
             raise ValueError("`keep` has no effect without `select`: add `select: easy` or `select: hard`, or remove it")
         return self
@@ -114,10 +126,31 @@ class Uncertainty(Band):
     def score(self, pairs: PairColumns) -> FilterScores:
         """How unsure each label is."""
         if self.statistic in OF_DRAWS:
-            return self._of_draws(pairs)
-        if self.statistic == "ensemble":
-            return self._of_margins(pairs)
-        return self._of_votes(pairs) if len(self.annotators) > 1 else self._of_verdicts(pairs, self.annotators[0])
+            found = self._of_draws(pairs)
+        elif self.statistic == "ensemble":
+            found = self._of_margins(pairs)
+        else:
+            found = self._of_votes(pairs) if len(self.annotators) > 1 else self._of_verdicts(pairs, self.annotators[0])
+        return replace(found, order=order_of(pairs.pair_ids, self.use))
+
+    def objections(self, values: Floats) -> list[str | None]:
+        """Why each score lies outside the limits, or None; a selection is made by `judge`, which can tell equal scores apart."""
+        return super().objections(values) if self.selection is None else [None] * len(values)
+
+    def judge(self, scores: FilterScores) -> list[str | None]:
+        """For each pair: why it fails, or None."""
+        return super().judge(scores if self.selection is None else replace(scores, faults=self._unselected(scores)))
+
+    def _unselected(self, scores: FilterScores) -> list[str | None]:
+        """The faults, and of each pair with a score that is not selected that it is not."""
+        places = np.flatnonzero(~np.ma.getmaskarray(scores.values))
+        values = scores.values.compressed()
+        kept = math.ceil(self.share * len(places) - 1e-9)
+        sign, which = (1, "surest") if self.selection == "easy" else (-1, "least sure")
+        faults = list(scores.faults or [None] * len(scores.reasons))
+        for i in np.lexsort((scores.order[places], sign * values))[kept:]:
+            faults[places[i]] = f"{self.measure} {values[i]:.6g} is not among the {kept} {which} of {len(places)}"
+        return faults
 
     def _of_draws(self, pairs: PairColumns) -> FilterScores:
         name = self.annotators[0]
@@ -130,7 +163,7 @@ class Uncertainty(Band):
             for i, value in zip(at, found.tolist(), strict=True):
                 values[i] = value
         faults = [self._fault(row, "draws") for row in margins]
-        return FilterScores.of(values, f"{name} stored no draws, or not as many, of one of the two responses", faults)
+        return FilterScores.of(values, f"{name} stored no {DRAW}<t>, or not as many, of one of the two responses", faults)
 
     def _of_margins(self, pairs: PairColumns) -> FilterScores:
         apart = Strength(annotators=self.annotators, statistic="sd", standardise=self.standardise, min=0).score(pairs)

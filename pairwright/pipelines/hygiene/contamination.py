@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -34,7 +35,7 @@ class EvalIndex:
     def __init__(self, items: Sequence[EvalItem], ngram: int = NGRAM) -> None:
         self.items, self.ngram = items, ngram
         owner = np.array([i for i, item in enumerate(items) for _ in item.texts], np.int64)
-        found = grams([text for item in items for text in item.texts], ngram)
+        found = grams([_plain(text) for item in items for text in item.texts], ngram)
         self._sizes, self._owner = found.sizes, owner
         self._fields = np.bincount(owner[found.sizes >= ngram], minlength=len(items))  # of each item: those that are long enough
         self._field = np.repeat(np.arange(len(found.sizes)), np.diff(found.offsets))  # of each n-gram, in order of place
@@ -47,7 +48,7 @@ class EvalIndex:
 
     def scores(self, texts: Sequence[str]) -> list[dict[int, float]]:
         """For each text: place of an item -> its score, in (0, 1]; an item that shares nothing with the text is absent."""
-        found = grams(texts, self.ngram)
+        found = grams([_plain(text) for text in texts], self.ngram)
         at = np.searchsorted(self._hashes, found.hashes)
         known = at < len(self._hashes)
         known[known] = self._hashes[at[known]] == found.hashes[known]
@@ -135,5 +136,10 @@ def _scored(index: EvalIndex, documents: Iterable[Document]) -> Iterator[tuple[s
         yield from zip(rows, index.scores([text for _, texts in batch for text in texts]), strict=True)
 
 
+def _plain(text: str) -> str:
+    """In Unicode NFKC: rather one row too many than an item that is missed because its digits are wide."""
+    return unicodedata.normalize("NFKC", text)
+
+
 def _bare(text: str) -> str:
-    return folded(text).strip(MARKS)
+    return folded(_plain(text)).strip(MARKS)

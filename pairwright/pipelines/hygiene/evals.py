@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import io
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class EvalItem:
-    """One item of an evaluation. `place`: its file and line or row; `texts`: those of its fields that hold any."""
+    """One item of an evaluation. `place`: its file, by its name and folder, and the line or row, so that it is the same on every
+    machine; `texts`: those of its fields that hold any."""
 
     file: str
     place: str
@@ -34,12 +37,15 @@ class EvalItem:
 
 
 class EvalFile(BaseModel):
-    """A file of evaluation items, or a glob of several, and the columns that hold what a prompt would hold."""
+    """A file of evaluation items, or a glob of several, and the columns that hold what a prompt would hold. A relative path
+    starts at the working folder and is made absolute, so that a version knows where to look."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
-    fields: tuple[str, ...] = Field((), description="such as question and passage; none: the first column of a usual name")
+    fields: tuple[str, ...] = Field(
+        (), description="such as question and passage; none: the first of a usual name that holds text"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -47,18 +53,21 @@ class EvalFile(BaseModel):
         data = {"path": data} if isinstance(data, str) else data
         if isinstance(data, Mapping) and isinstance(data.get("fields"), str):
             data = {**data, "fields": [data["fields"]]}
-        return data
+        return anchored(data, Path.cwd())
 
     def files(self) -> list[Path]:
-        """The files it stands for, relative to the working folder."""
-        return [Path(name) for name in find_files(self.path, Path())]
+        """The files it stands for."""
+        parts = Path(self.path).parts
+        fixed = list(takewhile(lambda part: not glob.has_magic(part), parts[:-1]))
+        folder = Path(*fixed)
+        return [folder / name for name in find_files(str(Path(*parts[len(fixed) :])), folder)]
 
-    def digests(self) -> dict[str, str]:
-        """The SHA-256 of each file by its path."""
-        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in self.files()}
+    def digests(self) -> list[tuple[str, str]]:
+        """(name and folder, SHA-256) of each file: equal on every machine that has it."""
+        return [(_short(path), _sha256(path)) for path in self.files()]
 
     def items(self) -> list[EvalItem]:
-        """All items. Raises PairwrightError where a file cannot be read, or has none of the columns."""
+        """All items. Raises PairwrightError where a file cannot be read, has none of the columns, or no text in them."""
         return [item for path in self.files() for item in self._items_of(path)]
 
     def _items_of(self, path: Path) -> Iterator[EvalItem]:
@@ -66,24 +75,52 @@ class EvalFile(BaseModel):
         columns = list(dict.fromkeys(name for _, row in rows for name in row if isinstance(name, str)))
         if not rows:
             raise PairwrightError(f"{path} holds no items: give a file of evaluation items")
-        fields = self.fields or _usual(path, columns)
+        filled = [name for name in columns if any(_text(row.get(name)).strip() for _, row in rows)]
+        if not filled:
+            raise PairwrightError(f"{path} has no text in any column, {_has(columns)}: give texts, lists of them, or messages")
+        fields = self.fields or _usual(path, columns, filled)
         for name in fields:
             if name not in columns:
                 meant = nearest(name, columns) or columns[0]
                 raise PairwrightError(f"{path} has no column {name!r}, {_has(columns)}: write `fields: [{meant}]`, say")
+        if not set(fields) & set(filled):
+            empty = ", ".join(map(repr, fields))
+            raise PairwrightError(
+                f"{path} has no text under {empty}; with text {_has(filled)}: write `fields: [{filled[0]}]`, say"
+            )
         for place, row in rows:
             texts = (_text(row.get(name)) for name in fields)
+            place = _short(path) + place.removeprefix(str(path))
             yield EvalItem(str(path), place, tuple(text for text in texts if text.strip()))
 
 
-def _usual(path: Path, columns: Sequence[str]) -> tuple[str, ...]:
-    by_name = {name.casefold(): name for name in reversed(columns)}
+def anchored(evals: Any, folder: Path) -> Any:
+    """What a recipe says under `evals`, its relative paths starting at `folder`."""
+    if isinstance(evals, list | tuple):
+        return [anchored(item, folder) for item in evals]
+    if isinstance(evals, Mapping) and isinstance(evals.get("path"), str):
+        return {**evals, "path": anchored(evals["path"], folder)}
+    return str(folder / Path(evals).expanduser()) if isinstance(evals, str) else evals
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PairwrightError(f"cannot read {path}: {error.strerror}; make it readable or correct its path") from None
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-2:])
+
+
+def _usual(path: Path, columns: Sequence[str], filled: Sequence[str]) -> tuple[str, ...]:
+    by_name = {name.casefold(): name for name in reversed(filled)}
     found = next((by_name[name] for name in USUAL if name in by_name), None)
     if found is None:
-        example = columns[0] if columns else "question"
         raise PairwrightError(
-            f"{path} has no column of a usual name such as question or prompt, {_has(columns)}: "
-            f"say which hold what a prompt would hold, as in `{{path: {path}, fields: [{example}]}}`"
+            f"{path} has no text in a column of a usual name such as question or prompt, {_has(columns)}: "
+            f"say which hold what a prompt would hold, as in `{{path: {path}, fields: [{filled[0]}]}}`"
         )
     return (found,)
 
@@ -95,10 +132,11 @@ def _has(columns: Collection[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    """The text of a cell: of messages what users say, of a list all of it."""
+    """The text of a cell: of messages what users say, of a list all of it, of any other object none."""
     if isinstance(value, Mapping):
         said = value.get("content", value.get("value"))
-        return _text(said) if value.get("role", value.get("from", "user")) in ("user", "human") else ""
+        speaker = str(value.get("role", value.get("from", "user"))).casefold()
+        return _text(said) if speaker in ("user", "human") else ""
     if isinstance(value, list | tuple):
         return "\n".join(filter(None, map(_text, value)))
     return "" if value is None else str(value)

@@ -17,27 +17,28 @@ Hashes = npt.NDArray[np.uint64]
 
 _SEPARATORS = r"\s,.?!:;()\"\\\-“”。、「」『』"
 _ONE_BY_ONE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana and ideographs, which no space divides
-_WORD = re.compile(f"[{_ONE_BY_ONE}]|[^{_SEPARATORS}{_ONE_BY_ONE}]+")
+_WORD = re.compile(rf"[{_ONE_BY_ONE}]|(?:[^{_SEPARATORS}{_ONE_BY_ONE}]|-(?=\s*\d))+")
 
 
 def spaced(text: str) -> str:
-    """`text` in Unicode NFKC, every run of white space as one space."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
+    """`text` in Unicode NFC, every run of white space as one space. Not NFKC, to which 2² and 22 are one."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def folded(text: str) -> str:
-    """`text` in Unicode NFKC, without case, every run of white space as one space."""
+    """`text` in Unicode NFC, without case, every run of white space as one space."""
     return spaced(text).casefold()
 
 
 def words(text: str) -> list[str]:
-    """The words of `text`, in Unicode NFKC and without case.
+    """The words of `text`, in Unicode NFC and without case.
 
     Text is divided at white space, commas, full stops, question and exclamation marks, colons, semicolons, round brackets,
     double quotes, hyphens and backslashes, as the index of open-instruct's decontamination does. Signs of arithmetic stay: 3 + 4
-    is not 3 * 4. Ours: curly quotes and East Asian punctuation divide too, and each ideograph or kana is a word.
+    is not 3 * 4. Ours: a hyphen before a number is one of them, so 5 is not -5; curly quotes and East Asian punctuation divide
+    too, and each ideograph or kana is a word.
     """
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _WORD.findall(unicodedata.normalize("NFC", text).casefold())
 
 
 @lru_cache(maxsize=1 << 18)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pairwright.ids import seed_of
 from pairwright.pipelines.hygiene.clusters import cluster
+from pairwright.pipelines.hygiene.minhash import library
 
 By = Literal["prompt", "cluster"]
 Split = Literal["train", "test"]
@@ -25,6 +26,11 @@ class SplitConfig(BaseModel):
     similarity: float = Field(
         0.7, ge=0.3, le=1, description="Jaccard similarity of word 5-grams from which prompts belong together"
     )
+
+    def about(self) -> dict[str, Any]:
+        """What a split depends on besides the prompts: the settings and, where near duplicates are looked for, whose finding."""
+        finds = self.by == "cluster" and self.similarity < 1
+        return {**self.model_dump(mode="json"), **({"library": library()} if finds else {})}
 
     def settings(self) -> dict[str, Any]:
         """As `split_of` takes them."""

@@ -59,6 +59,10 @@ class Relabel(BaseModel, ABC):
         """The annotators that the recipe must have because this rule reads their labels."""
         return ()
 
+    def flips(self) -> bool:
+        """Can it turn a pair around?"""
+        return True
+
     @abstractmethod
     def score(self, pairs: PairColumns) -> FilterScores:
         """One number per pair, masked with a reason where there is none."""

@@ -62,7 +62,7 @@ class Strength(Relabel):
             raise ValueError(
                 f"`soften_top` {self.soften_top:g} and `soften_quantile` {self.soften_quantile:g} overlap: lower one"
             )
-        if self.soft == "sigmoid" and "epsilon" in self.model_fields_set:
+        if self.soft == "sigmoid" and self.epsilon != type(self).model_fields["epsilon"].default:
             raise ValueError("`epsilon` has no effect with `soft: sigmoid`: remove one of them")
         if self.soften_flipped and self.flip_below is None and self.flip_quantile is None:
             raise ValueError("`soften_flipped` has no effect where nothing is flipped: give `flip_below` or `flip_quantile`")
@@ -75,6 +75,10 @@ class Strength(Relabel):
     def reads(self) -> tuple[str, ...]:
         """Its annotators."""
         return self.annotators
+
+    def flips(self) -> bool:
+        """Only below a limit that is given."""
+        return self.flip_below is not None or self.flip_quantile is not None
 
     def score(self, pairs: PairColumns) -> FilterScores:
         """The mean of the annotators' margins."""

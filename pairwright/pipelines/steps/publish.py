@@ -79,6 +79,10 @@ class StepPart:
         ):
             yield dropped_table(stage, unit, ((i, reason, None) for i, reason in found.items()))
 
+    def notes(self) -> tuple[str, ...]:
+        """Nothing besides the accounts."""
+        return ()
+
     def cost(self) -> dict[str, dict[str, float]]:
         """Tokens and seconds of searching and judging."""
         found = {"search": summed(self.stored.searches, "question_id", self._questions())}

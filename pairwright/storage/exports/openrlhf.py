@@ -18,7 +18,8 @@ from pairwright.storage.exports.trl_preference import CONVERSATIONAL
 
 
 class OpenRlhf(PairFormat):
-    """{prompt, chosen, rejected, margin}: conversations."""
+    """{prompt, chosen, rejected, margin}: conversations. The margin of a pair that a rule turned around is below 0 and would ask
+    for the wrong order again: it is written as null."""
 
     name = "openrlhf"
     columns = ("prompt", "chosen", "rejected", "margin", *PAIR_IDS)
@@ -28,7 +29,10 @@ class OpenRlhf(PairFormat):
         prompt, chosen, rejected = sides(row)
         if row["margin"] is not None and not math.isfinite(row["margin"]):
             raise Refused("margin_missing", "the margin of the pair is not finite")
-        return {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": row["margin"], **ids_of(row)}
+        return {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": _margin(row), **ids_of(row)}
+
+    def carried(self, row: Row) -> dict[str, Any]:
+        return {**super().carried(row), "margin": _margin(row)}
 
     def read(self, record: Record) -> dict[str, Any]:
         return {name: record.get(name) for name in self.columns}
@@ -36,3 +40,7 @@ class OpenRlhf(PairFormat):
     def hint(self, path: Path) -> str:
         keys = " ".join(f"--data.{name}_key {name}" for name in ("prompt", "chosen", "rejected"))
         return f"OpenRLHF: --data.dataset {path} {keys} --data.apply_chat_template"
+
+
+def _margin(row: Row) -> float | None:
+    return None if row["margin"] is None or row["margin"] < 0 else row["margin"]

@@ -33,9 +33,9 @@ class TrlPreference(PairFormat):
 
 
 class TrlReward(TrlPreference):
-    """{prompt, chosen, rejected, margin}: `margin` is the difference of the combined scores, in their unit, and below 0 where a
-    rule turned the pair around. (The loss is that of Llama 2, arXiv 2307.09288, eq. 2, whose margins are a few steps of how much
-    better people found a response.)"""
+    """{prompt, chosen, rejected, margin}: `margin` is the difference of the combined scores, in their unit. A pair that a rule
+    turned around has one below 0, which would ask for the wrong order again, and TRL reads no null: it is refused. (The loss is
+    that of Llama 2, arXiv 2307.09288, eq. 2, whose margins are a few steps of how much better people found a response.)"""
 
     name = "trl_reward"
     columns = ("prompt", "chosen", "rejected", "margin", *PAIR_IDS)
@@ -44,6 +44,8 @@ class TrlReward(TrlPreference):
     def write(self, row: Row) -> Record:
         if row["margin"] is None or not math.isfinite(row["margin"]):
             raise Refused("margin_missing", "the pair has no finite margin")
+        if row["margin"] < 0:
+            raise Refused("turned_pair", "a rule turned the pair around, so its margin is below 0: use trl_preference")
         return {**super().write(row), "margin": row["margin"]}
 
 

@@ -70,6 +70,12 @@ def test_a_kept_pair_has_one_winner_in_both_orders(ab, ba):
     assert of_pairs("orders", orders(ab, ba)).keep.all() == (min(ab, ba) > 0.5 or max(ab, ba) < 0.5)
 
 
+@pytest.mark.parametrize(("of", "least"), [("views", 0), ("views", 1), ("orders", 0), ("orders", 0.5)])
+def test_a_limit_without_effect_is_refused(of, least):
+    with pytest.raises(ValidationError, match="`min` .*has no effect with `of: "):
+        Consistency(annotator="judge", of=of, min=least)
+
+
 def test_it_must_be_said_what_is_asked_twice():
     with pytest.raises(ValidationError, match="Field required"):
         Consistency(annotator="judge")

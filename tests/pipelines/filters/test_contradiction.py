@@ -30,6 +30,13 @@ def test_the_one_with_the_larger_margin_stays_if_asked():
     assert not outcome(rows, [0.5, 0.5, 0.5], keep="margin").keep.any()
 
 
+def test_of_a_turned_pair_the_size_of_the_margin_counts():
+    rows = [("P", "A", "B"), ("P", "B", "A")]
+    found = outcome(rows, [0.5, -0.7], keep="margin")
+    assert found.keep.tolist() == [False, True]
+    assert found.reason[0] == "the pair p1 says the opposite with a margin of 0.7, not under this one's 0.5"
+
+
 def test_a_conversation_is_not_its_last_turn():
     assert outcome([(prompt("x", "y", "P"), "A", "B"), ("P", "B", "A")]).keep.all()
 

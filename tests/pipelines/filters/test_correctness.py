@@ -25,5 +25,13 @@ def test_only_right_against_wrong_is_kept():
     ]
 
 
+def test_a_half_that_is_on_the_wrong_side_is_enough_whatever_the_other_is():
+    for about in ({}, {"on_missing": "keep"}):
+        found = judged((None, 1.0), (0.0, None), **about)
+        assert found.scores["correctness"].mask.all()
+        assert found.reason == ["the rejected response is right", "the chosen response is wrong"]
+    assert judged((None, 0.0), (1.0, None), on_missing="keep").keep.all()
+
+
 def test_prompts_without_a_reference_can_be_kept():
     assert judged((None, None), (0.0, 0.0), on_missing="keep").keep.tolist() == [True, False]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from pairwright.errors import PairwrightError
 from pairwright.pipelines.filters import apply_filters
 from pairwright.pipelines.filters.decontaminate import Decontaminate
+from pairwright.pipelines.recut import recut
 from tests.pipelines.hygiene.pairs import pairs_of, prompt
 
 
@@ -33,7 +35,7 @@ def test_a_prompt_that_covers_more_than_half_of_an_item_goes(evals):
     found = outcome([(f"{run(0, 8)} x", "A", "B"), (run(100, 108), "A", "B"), ("else", "A", "B")], evals)
     assert found.scores["decontaminate"].tolist() == [0.8, 0.5, 0]
     assert found.keep.tolist() == [False, True, True]
-    assert found.reason[0] == f"the prompt covers 0.8 of the item {evals}:1, above 0.5"
+    assert found.reason[0] == f"the prompt covers 0.8 of the item {evals.parent.name}/quiz.jsonl:1, above 0.5"
 
 
 def test_only_what_users_say_is_looked_at_turn_by_turn_and_together(evals):
@@ -48,7 +50,7 @@ def test_a_chosen_response_counts_only_when_asked_and_a_rejected_never(evals):
     assert outcome(rows, evals, evals=both).keep.all()
     found = outcome(rows, evals, evals=both, responses=True)
     assert found.keep.tolist() == [False, True]
-    assert found.reason[0] == f"the chosen response covers 1 of the item {evals}:1, above 0.5"
+    assert found.reason[0] == f"the chosen response covers 1 of the item {evals.parent.name}/quiz.jsonl:1, above 0.5"
 
 
 def test_the_build_key_goes_with_what_the_file_holds(evals):
@@ -56,6 +58,16 @@ def test_the_build_key_goes_with_what_the_file_holds(evals):
     assert before == Decontaminate.model_validate({"evals": [str(evals)]}).about()
     evals.write_text(json.dumps({"question": "another"}))
     assert before != Decontaminate.model_validate({"evals": [str(evals)]}).about()
+
+
+def test_the_build_key_does_not_go_with_where_the_folder_of_the_file_lies(evals, tmp_path):
+    before = Decontaminate.model_validate({"evals": f"{tmp_path}/e/quiz.jsonl"})
+    after = Decontaminate.model_validate({"evals": f"{tmp_path}/elsewhere/e/quiz.jsonl"})
+    for f in (before, after):
+        path = Path(f.evals[0].path)
+        path.parent.mkdir(parents=True)
+        path.write_text(evals.read_text())
+    assert before.about() == after.about()
 
 
 @given(st.lists(st.integers(0, 12), max_size=6), st.integers(0, 6))
@@ -68,7 +80,9 @@ def test_batches_of_pairs_are_judged_as_all_at_once(tmp_path_factory, lengths, c
     assert whole.reason == [reason for part in parts for reason in part.reason]
 
 
-@pytest.mark.parametrize("about", [{}, {"evals": []}, {"evals": "a.jsonl", "threshold": 1}, {"evals": "a.jsonl", "ngram": 1}])
+@pytest.mark.parametrize(
+    "about", [{}, {"evals": []}, {"evals": 3}, {"evals": "a.jsonl", "threshold": 1}, {"evals": "a.jsonl", "ngram": 1}]
+)
 def test_settings_that_find_nothing_are_refused(about):
     with pytest.raises(ValidationError):
         Decontaminate.model_validate(about)
@@ -77,3 +91,34 @@ def test_settings_that_find_nothing_are_refused(about):
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(PairwrightError, match="there is no file"):
         outcome([("x", "A", "B")], tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"the filter 'clean': there is no file quiz.jsonl in .*: correct `path`, as in `filters.clean.evals=PATH`$"),
+        (
+            '{"stem": "x"}',
+            "the filter 'clean': .* has no text in a column of a usual name such as question or prompt, it has 'stem'",
+        ),
+        ("[1]", "the filter 'clean': .*quiz.jsonl:1 is JSON but not an object"),
+    ],
+)
+def test_a_file_that_is_not_there_or_of_another_shape_stops_a_build_before_any_model_runs(build, evals, content, message):
+    evals.unlink() if content is None else evals.write_text(content)
+    made = build(filters=[{"use": "decontaminate", "name": "clean", "evals": str(evals)}])
+    with pytest.raises(PairwrightError, match=message) as error:
+        made.run()
+    assert "\n" not in str(error.value)
+    assert not made.samples.files()
+
+
+def test_after_a_move_of_the_file_a_new_cut_is_told_how_to_go_on_and_does(build, evals, tmp_path):
+    dataset = (made := build(filters=[{"use": "decontaminate", "evals": str(evals)}])).dataset
+    made.run()
+    moved = evals.rename(tmp_path / "moved.jsonl")
+    with pytest.raises(PairwrightError, match=r"no file quiz.jsonl in .*`filters.decontaminate.evals=PATH`; or .*`filters=\[\]`"):
+        recut(dataset, 1, ["pair.margin=0.1"])
+    assert dataset.versions() == [1]
+    assert recut(dataset, 1, ["pair.margin=0.1", f"filters.decontaminate.evals={moved}"]).version == 2
+    assert recut(dataset, 1, ["filters=[]"]).version == 3

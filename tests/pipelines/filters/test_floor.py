@@ -50,6 +50,13 @@ def test_only_scores_that_have_a_limit_are_needed():
     assert judged(stored, chosen={"x": 1}).reason == [None, "floor_missing: x lacks a score of a response that has a limit"]
 
 
+def test_what_is_under_one_floor_is_not_kept_for_want_of_another_score():
+    stored = {"x": [(0.0, None), (9.0, None)], "y": [(None, None), (None, None)]}
+    found = judged(stored, chosen={"x": 5}, rejected={"y": 1}, on_missing="keep")
+    assert found.scores["floor"].mask.all() and found.keep.tolist() == [False, True]
+    assert found.reason[0] == "x gives chosen 0, below the floor 5"
+
+
 def test_a_floor_without_a_limit_is_refused():
     with pytest.raises(ValidationError, match="it keeps everything"):
         Floor()

@@ -22,7 +22,7 @@ def test_the_chosen_response_must_beat_the_fresh_samples():
         None,
         "chosen - mean fresh sample is 0, not over 0",
         "chosen - mean fresh sample is -0.5, not over 0",
-        "fresh_sample_missing: fresh_sample has no numbers for the chosen response",
+        "fresh_sample_missing: fresh_sample stored no own and fresh_mean of the chosen response",
     ]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,6 +81,20 @@ def test_characters_and_another_seed():
     d = [1] * 40 + [-1] * 20
     assert kept(d).sum() == kept(d, seed=1).sum() == 40
     assert kept(d).tolist() != kept(d, seed=1).tolist()
+
+
+def test_pairs_whose_tokens_nobody_counted_are_balanced_among_themselves_by_characters():
+    pairs = pairs_of([5, 4, -3, 5, 4, -3])
+    tokens = np.array([100, 100, 100, 100, np.nan, 100])
+    some = replace(pairs, rejected=replace(pairs.rejected, tokens=tokens))
+    none = replace(pairs, rejected=replace(pairs.rejected, tokens=np.full(6, np.nan)))
+    assert apply_filters([LengthBalance(bins=1)], some).scores["length_balance"].tolist() == [5, 4, -3, 5, 40, -3]
+    outcome = apply_filters([LengthBalance(bins=1)], none)
+    assert outcome.keep.sum() == 4 and outcome.scores["length_balance"].tolist() == [50, 40, -30, 50, 40, -30]
+    assert {r for r in outcome.reason if r} == {
+        "of 6 pairs whose lengths are 30 to 50 chars apart the longer response is chosen in 4: this pair is not among "
+        "the 2 of them that stay"
+    }
 
 
 def test_no_pairs_and_pairs_of_equal_length():

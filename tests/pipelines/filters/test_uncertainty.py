@@ -84,7 +84,7 @@ class TestDraws:
     def test_a_response_without_draws_or_with_fewer_is_named(self):
         outcome = drawn([None, [1.0, 1.0]], max=1)
         assert outcome.reason[0] == (
-            "uncertainty_missing: mc_dropout stored no draws, or not as many, of one of the two responses"
+            "uncertainty_missing: mc_dropout stored no draw:<t>, or not as many, of one of the two responses"
         )
         assert outcome.keep.tolist() == [False, True]
         assert drawn([None, None]).scores["uncertainty"].mask.all()
@@ -121,9 +121,45 @@ class TestSelection:
         outcome = drawn(self.SPREAD, statistic="margin_sd", **about)
         assert outcome.keep.tolist() == [bool(k) for k in kept]
 
+    @pytest.mark.parametrize("keep", [0.25, "0.25", "2.5e-1"])
+    def test_a_share_counts_however_it_is_written(self, keep):
+        outcome = drawn(self.SPREAD, statistic="margin_sd", select="hard", keep=keep)
+        assert outcome.keep.tolist() == [False, False, False, True]
+
     def test_says_what_is_too_unsure(self):
         [*_, reason] = drawn(self.SPREAD, statistic="margin_sd", select="easy").reason
+        assert reason == "the deviation of the margin over draws 4 is not among the 2 surest of 4"
+        [*_, reason] = drawn(self.SPREAD, statistic="margin_sd", max_quantile=0.5).reason
         assert reason == "the deviation of the margin over draws 4 is above 1, the 0.5 quantile"
+
+    @given(
+        st.lists(st.sampled_from([None, 0.0, 1.0, 2.0]), max_size=25), st.sampled_from(["easy", "hard"]), st.floats(0.01, 0.99)
+    )
+    def test_exactly_its_share_is_selected_however_many_scores_are_equal(self, spreads, select, keep):
+        rows = [None if s is None else [0.0, s] for s in spreads]
+        outcome = drawn(rows, statistic="margin_sd", select=select, keep=keep)
+        known = [s for s in spreads if s is not None]
+        chosen = sorted(s for s, kept in zip(spreads, outcome.keep, strict=True) if kept)
+        ordered = sorted(known, reverse=select == "hard")
+        assert chosen == sorted(ordered[: math.ceil(keep * len(known) - 1e-9)])
+
+    def test_of_equal_scores_hashes_of_ids_choose_so_that_the_order_of_pairs_does_not_matter(self):
+        stored = {f"{letter}{i}": {"draw:0": 1.0} for letter in "cr" for i in range(10)}
+        pairs = replace(columns(10), load_parts={"mc_dropout": stored}.__getitem__)
+        turned = replace(pairs, pair_ids=pairs.pair_ids[::-1])
+        kept = [
+            {
+                i
+                for i, keep in zip(some.pair_ids, apply_filters([Uncertainty(keep=0.2, select="easy")], some).keep, strict=True)
+                if keep
+            }
+            for some in (pairs, turned)
+        ]
+        assert kept[0] == kept[1] and len(kept[0]) == 2
+
+    def test_a_selection_and_a_quantile_of_its_share_are_two_filters(self):
+        keys = [Uncertainty.model_validate(about).about() for about in ({}, {"select": "easy"}, {"max_quantile": 0.5})]
+        assert keys[0] == keys[1] != keys[2]
 
     @pytest.mark.parametrize("about", [{}, {"select": "hard", "keep": 0.3}, {"statistic": "ensemble", "annotators": ["x", "y"]}])
     def test_what_is_written_down_of_it_is_read_again(self, about):

@@ -59,17 +59,31 @@ def test_clusters_hold_together_and_begin_with_their_smallest_id(rows):
         assert found.same[i] == (folded(rows[i]) == folded(rows[first]))
 
 
+@settings(max_examples=100, deadline=None)
+@given(texts, st.sampled_from([0.4, 0.6, 0.8]))
+def test_directly_each_text_that_is_not_kept_is_like_a_kept_one_of_a_smaller_id(rows, limit):
+    ids = names(len(rows))
+    found = cluster(ids, [rows], limit, clusters="direct")
+    for i, first in enumerate(found.first.tolist()):
+        assert found.first[first] == first
+        assert first == i or ids[first] < ids[i]
+        assert found.same[i] == (folded(rows[i]) == folded(rows[first]))
+        assert found.alike[i] == pytest.approx(1.0 if found.same[i] else similarity(rows[i], rows[first]))
+        assert found.alike[i] >= limit
+
+
 @settings(max_examples=30, deadline=None)
-@given(texts, st.randoms(use_true_random=False))
-def test_the_order_of_texts_does_not_matter(rows, rng):
+@given(texts, st.randoms(use_true_random=False), st.sampled_from(["direct", "chained"]))
+def test_the_order_of_texts_does_not_matter(rows, rng, how):
     ids = names(len(rows))
     shuffled = rng.sample(range(len(rows)), len(rows))
-    found = cluster(ids, [rows])
-    again = cluster([ids[i] for i in shuffled], [[rows[i] for i in shuffled]])
+    found = cluster(ids, [rows], clusters=how)
+    again = cluster([ids[i] for i in shuffled], [[rows[i] for i in shuffled]], clusters=how)
     assert [ids[i] for i in found.first[shuffled]] == [ids[shuffled[i]] for i in again.first]
 
 
-def test_planted_near_duplicates_are_found_as_often_as_promised():
+@pytest.mark.parametrize("how", ["direct", "chained"])
+def test_planted_near_duplicates_are_found_as_often_as_promised(how):
     rng = random.Random(3)
     rows, n = [], 600
     for i in range(n):
@@ -78,7 +92,7 @@ def test_planted_near_duplicates_are_found_as_often_as_promised():
         for k in rng.sample(range(84), 1 + i % 4):
             other[k] = "new"
         rows += [" ".join(text), " ".join(other)]
-    found = cluster(names(2 * n), [rows])
+    found = cluster(names(2 * n), [rows], clusters=how)
     true = np.array([similarity(rows[2 * i], rows[2 * i + 1]) for i in range(n)])
     together = found.first[::2] == found.first[1::2]
     assert not together[true < 0.7].any()
@@ -117,6 +131,21 @@ def test_a_chain_is_one_cluster_though_its_ends_are_less_alike():
     found = cluster(["a", "b", "c"], [chain])
     assert found.first.tolist() == [0, 0, 0]
     assert found.alike[2] == similarity(chain[0], chain[2])
+
+
+def test_of_a_long_chain_of_small_steps_one_text_in_several_is_kept_directly():
+    base = [f"w{i}" for i in range(2000)]
+    chain = [" ".join(base[10 * k : 10 * k + 104]) for k in range(60)]
+    ids = [f"{k:03}" for k in range(60)]
+    assert len(set(cluster(ids, [chain]).first.tolist())) == 1
+    assert cluster(ids, [chain], clusters="direct").first.tolist() == [k - k % 2 for k in range(60)]
+
+
+def test_what_equals_a_text_that_is_not_kept_goes_where_that_goes():
+    text = " ".join(f"w{i}" for i in range(100))
+    found = cluster(["a", "b", "c"], [[text, text + " x", text.upper() + "  X"]], clusters="direct")
+    assert found.first.tolist() == [0, 0, 0]
+    assert found.same.tolist() == [True, False, False] and found.alike[1] == found.alike[2] < 1
 
 
 def test_nothing_makes_no_clusters():

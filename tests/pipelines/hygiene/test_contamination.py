@@ -68,6 +68,11 @@ def test_an_item_of_several_fields_has_their_mean_over_those_that_can_be_found()
     assert found.scores([f"{run(0, 20)} {run(50, 60)}"])[0][0] == 1.0
 
 
+def test_wide_digits_and_powers_hide_no_item():
+    assert index(run(0, 8) + " 22").scores([run(0, 8) + " ２²"]) == [{0: 1.0}]
+    assert index("What is 22?").scores(["What is ２２?"]) == [{0: 1.0}]
+
+
 @pytest.mark.parametrize(
     ("text", "scores"),
     [("what IS  2+2", {0: 1.0}), ("What is 2+2?", {0: 1.0}), ("What is 2*2?", {}), ("Now: what is 2+2? Tell me", {}), ("", {})],

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from pairwright.pipelines.hygiene.minhash import NOTHING, band_keys, bands_for, hit_probability, signatures
-from pairwright.pipelines.hygiene.shingles import grams, jaccard
+from pairwright.pipelines.hygiene.minhash import NOTHING, band_keys, bands_for, hit_probability, library, signatures
+from pairwright.pipelines.hygiene.shingles import Grams, grams, jaccard, odd_numbers
 
 SIMILARITIES = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
 GOLDEN = {
@@ -35,6 +35,19 @@ def test_bands_are_chosen_as_datasketch_chooses_them(threshold, permutations, sh
     assert bands_for(threshold, permutations) == shape
 
 
+def test_the_estimate_of_one_pair_is_near_its_similarity():
+    common = [f"a{i}" for i in range(19)]
+    found = grams([" ".join([*common, "b", "c"]), " ".join([*common, "d", "e"])], 5)  # 15 of 19 shingles in common
+    one, other = signatures(found)
+    assert jaccard(set(found.of(0).tolist()), set(found.of(1).tolist())) == pytest.approx(0.789, abs=5e-4)
+    assert (one == other).mean() == pytest.approx(0.789, abs=0.05)  # the method page saw .797 on a pair of its own
+
+
+@pytest.mark.skipif(library() != "rensa 0.5.0", reason="another version may find other signatures")
+def test_signatures_do_not_depend_on_the_run():
+    assert signatures(grams(["one two three four five"], 5))[0, :3].tolist() == [3745417657, 4016993075, 3651825175]
+
+
 def test_signatures_estimate_the_similarity_without_bias():
     rng = random.Random(1)
     couples = [altered(rng, 80, 1 + i % 12) for i in range(300)]
@@ -59,6 +72,20 @@ def test_a_text_without_n_grams_has_an_empty_signature_and_disturbs_no_other():
     found = signatures(grams(texts, 5))
     assert (found[[1, 3]] == NOTHING).all()
     assert (found[[0, 2]] == signatures(grams([texts[0], texts[2]], 5))).all()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (0, 3), (7, 40), (300, 2000)])
+def test_the_signature_of_several_parts_is_that_of_all_their_shingles(sizes):
+    rng = np.random.default_rng(sum(sizes))
+    parts = [rng.integers(0, 2**63, size, np.uint64) for size in sizes]
+
+    def of(hashes):
+        return signatures(Grams(hashes, np.array([0, len(hashes)]), np.array([len(hashes)])))
+
+    tags = odd_numbers("tag", 2)
+    together = np.concatenate([part + tag - tags[0] for part, tag in zip(parts, tags, strict=True)])
+    by_part = [signatures(Grams(p, np.array([0, len(p)]), np.array([len(p)])), tag) for tag, p in enumerate(parts)]
+    assert (np.minimum(*by_part) == of(together)).all()
 
 
 def test_the_same_words_in_another_part_are_other_shingles():

@@ -10,8 +10,9 @@ from pairwright.pipelines.hygiene.shingles import folded, grams, jaccard, words
 letters = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
 
 
-def test_case_width_and_white_space_are_folded():
-    assert folded("  Ｔwo\tWORDS\n") == "two words"
+def test_case_and_white_space_are_folded_and_nothing_that_has_a_meaning():
+    assert folded("  Two\tWORDS\n") == "two words" and folded("e\u0301") == "é"
+    assert folded("3 m²") != folded("3 m2")
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,7 @@ def test_case_width_and_white_space_are_folded():
         (r"\frac{1}{2};:x", ["frac{1}{2}", "x"]),
         ("東京は晴れ。OK", ["東", "京", "は", "晴", "れ", "ok"]),
         (" .,! ", []),
+        ("x = -5, 7 - 3 and well-known", ["x", "=", "-5", "7", "-", "3", "and", "well", "known"]),
     ],
 )
 def test_the_words_of_a_text(text, expected):

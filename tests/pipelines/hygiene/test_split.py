@@ -53,6 +53,11 @@ def test_another_seed_makes_another_split_and_nothing_none():
     assert split_of([], 0.5) == {}
 
 
+def test_the_library_that_finds_near_duplicates_is_part_of_what_a_split_depends_on():
+    assert SplitConfig(test=0.1).about()["library"].startswith("rensa ")
+    assert "library" not in SplitConfig(test=0.1, by="prompt").about()
+
+
 @pytest.mark.parametrize("about", [{"test": 0}, {"test": 1}, {"test": 0.1, "by": "row"}, {}])
 def test_a_split_that_leaves_one_side_empty_is_refused(about):
     with pytest.raises(ValidationError):

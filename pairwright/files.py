@@ -117,7 +117,8 @@ def scratch() -> Path:
         folder.mkdir()
     held.callback(folder.with_suffix(".lock").unlink, missing_ok=True)
     held.callback(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(held.close)
+    owner = os.getpid()
+    atexit.register(lambda: held.close() if os.getpid() == owner else None)  # a forked child's end is not ours
     return folder
 
 

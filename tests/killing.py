@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -33,7 +31,7 @@ def survives_twenty_kills(root: Path, write_recipe: Callable[[Path], None], name
             running = subprocess.Popen(BUILD, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(moments.uniform(0.9, 2.0))
             kills += running.poll() is None
-            os.kill(running.pid, signal.SIGKILL)
+            running.kill()
             running.wait()
         resumed = run_to_the_end(folder)
         dataset = Dataset(folder, name)

@@ -33,6 +33,7 @@ def recut(
     """Make a new version from stored annotations by other pair rules, relabelling and filters. No model is needed or asked."""
     from pairwright.flows import screen
     from pairwright.pipelines import recut as cutting
+    from pairwright.pipelines.cut import cut
     from pairwright.storage.diff import recipe_changes
 
     found = dataset_at(dataset, root)
@@ -44,6 +45,10 @@ def recut(
         differs = recipe_changes(*(json.loads(r.model_dump_json()) for r in (before, after)))
         rows = [(key, str(a), str(b)) for key, (a, b) in differs.items()]
         screen.table(f"version {n} of {found.name} would be cut again", ("setting", f"version {n}", "then"), rows)
+        if after.annotators:
+            made = cut(cutting.stored_of(found, n)[1], after)
+            now = found.manifest(n).rows("preference")
+            print(f"\n{made.kept_rows:,} of {made.rows:,} pairs would be kept (version {n}: {now:,})")
         print("nothing was changed; no model is needed")
         return
     with screen.working(f"cutting version {n} of {found.name} again"):

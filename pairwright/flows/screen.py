@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from pairwright.engines.runner import Stats
 from pairwright.pipelines.progress import Progress
 
 WIDEST = 10_000
+SAY_EVERY_S = 30.0
 SHORT = 16  # a column whose texts are no longer than this is never broken
 
 out = Console()
@@ -39,6 +41,7 @@ class BarProgress(Progress):
             refresh_per_second=2,
         )
         self.tasks: dict[str, Any] = {}
+        self.said = time.monotonic()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[BarProgress]:
@@ -47,9 +50,12 @@ class BarProgress(Progress):
             yield self
 
     def begin(self, stage: str, total: int, unit: str) -> None:
+        self._say(f"{stage}: {total:,} {unit} to do")
         self.tasks[stage] = self.bars.add_task(stage, total=total, unit=unit, facts="loading the model" if total else "")
 
     def advance(self, stage: str, done: int, stats: Stats) -> None:
+        if time.monotonic() - self.said > SAY_EVERY_S:
+            self._say(f"{stage}: {done:,} done, {stats.tokens:,} tokens, {stats.failed} failed")
         task = self.bars.tasks[self.tasks[stage]]
         speed = stats.tokens / task.elapsed if task.elapsed else 0
         facts = [f"{speed:,.0f} tokens/s" if stats.tokens else "", f"{stats.failed} failed" if stats.failed else ""]
@@ -58,8 +64,15 @@ class BarProgress(Progress):
         self.bars.update(self.tasks[stage], completed=done, facts=", ".join(f for f in facts if f))
 
     def end(self, stage: str, note: str) -> None:
+        self._say(f"{stage}: {note}")
         task = self.bars.tasks[self.tasks[stage]]
         self.bars.update(self.tasks[stage], completed=task.total or 1, total=task.total or 1, facts=note)
+
+    def _say(self, line: str) -> None:
+        """Where nobody sees bars, as in a file, the same as lines: when a stage begins and ends, and twice a minute."""
+        self.said = time.monotonic()
+        if not self.bars.console.is_terminal:
+            self.bars.console.print(line, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         self.bars.console.print(f"note: {text}", style="yellow", highlight=False)
@@ -69,11 +82,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     """A table; numbers to the right. One that is too wide for the terminal is cut into tables below each other, whose rows are
     numbered; where output is no terminal, lines may be as long as they are."""
     shown = _table(title, columns, rows)
-    needed = Measurement.get(out, out.options.update_width(WIDEST), shown).minimum
-    if needed <= out.width:
+    wants = Measurement.get(out, out.options.update_width(WIDEST), shown)
+    if not out.is_terminal:
+        Console(file=out.file, width=max(out.width, wants.maximum)).print(shown)
+    elif wants.minimum <= out.width:
         out.print(shown)
-    elif not out.is_terminal:
-        Console(file=out.file, width=needed).print(shown)
     else:
         for here in _fitting(columns, rows):
             numbered = [(i, *(row[k] for k in here)) for i, row in enumerate(rows, 1)]
@@ -154,9 +167,9 @@ def response(text: str | None, title: str, subtitle: str = "", good: bool | None
     """A response in a box; green if chosen, red if rejected."""
     style = "white" if good is None else "green" if good else "red"
     body = Text("(no text)", style="dim") if text is None else Text(text)
-    out.print(
-        Panel(body, title=Text(title), subtitle=Text(subtitle), title_align="left", subtitle_align="left", border_style=style)
-    )
+    if subtitle:
+        body = Text("\n\n").join([body, Text(subtitle, style="dim")])  # on the frame it would be cut where it is long
+    out.print(Panel(body, title=Text(title), title_align="left", border_style=style))
 
 
 def pair(row: Mapping[str, Any]) -> None:

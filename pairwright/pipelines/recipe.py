@@ -142,6 +142,8 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
+        for annotator in self.annotators:
+            load(annotator.use)
         if not self.annotators and self.steps is None:
             raise PairwrightError("a recipe needs `annotators` (preference pairs), `steps` (step labels), or both: add one")
         if not self.annotators and (self.combine is not None or self.filters or self.relabel):
@@ -269,7 +271,8 @@ def _rating(specs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _verifies(data: Mapping[str, Any]) -> bool:
     """Does an annotator or a filter of the recipe compare answers with references?"""
-    used = [a.get("use") if isinstance(a, Mapping) else a for key in ("annotators", "filters") for a in data.get(key) or ()]
+    lists = [found for key in ("annotators", "filters") if isinstance(found := data.get(key), list)]
+    used = [a.get("use") if isinstance(a, Mapping) else a for found in lists for a in found]
     return "correctness" in used
 
 

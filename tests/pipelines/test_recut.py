@@ -357,6 +357,14 @@ def test_a_judged_version_of_step_labels_keeps_its_judgements(tmp_path: Path) ->
     assert inodes(build.dataset, 1, "annotations") == inodes(build.dataset, 2, "annotations")
 
 
+def test_solutions_that_only_the_new_labels_reach_are_not_judged_and_say_so(tmp_path: Path) -> None:
+    build = steps_of(tmp_path, steps=JUDGED | {"labels": {"threshold": 2}})
+    build.run()
+    recut(build.dataset, 1, ["steps.labels.threshold=0"])
+    before, after = (rows_of(build.dataset, n)["consensus solution"] for n in (1, 2))
+    assert after["not_judged"] == after["in"] - before["in"] > 0 and "not_judged" not in before
+
+
 def both(root: Path, **changes: Any) -> Build:
     """Pairs and step labels in one dataset, the policy told something else for each."""
     write_questions(root)

@@ -202,15 +202,6 @@ def test_where_the_parent_says_no_sums_they_are_taken(dataset: Dataset, summed: 
     assert set(summed) == {"prompts"}
 
 
-def test_a_file_of_another_version_than_the_parent_is_read(dataset: Dataset, summed: list[str]) -> None:
-    commit(dataset)
-    summed.clear()
-    with dataset.stage() as staging:
-        staging.link("responses", dataset.tables(1)["responses"][0])
-        n = staging.commit(Manifest(dataset="prefs"))
-    assert set(summed) == {"responses"} and dataset.manifest(n).exact_hash == as_read(dataset, n)[1]
-
-
 def test_the_sum_of_a_file_that_lacked_a_column_among_its_like_is_not_handed_on(dataset: Dataset, tmp_path: Path) -> None:
     narrow = tmp_path / "narrow.parquet"
     write_table(narrow, prompts(5).drop_columns(["source"]), pa.schema([f for f in PROMPTS if f.name != "source"]))

@@ -51,7 +51,7 @@ def test_votes_that_cannot_be_read_are_no_votes(build: Make) -> None:
     made = build(annotators=[NOTHING, LONGER], combine={"scores": {"nothing": {}, "longer": {}}, "rule": "votes"})
     rows = pairs(made, "length(c.text), length(r.text)")
     assert rows and all(chosen > rejected for chosen, rejected in rows)
-    with pytest.raises(PairwrightError, match="no_comparison 48"):
+    with pytest.raises(PairwrightError, match="no_comparison 45, cut 3"):
         build(annotators=[NOTHING], combine={"scores": "nothing", "rule": "votes"}).run()
 
 
@@ -70,7 +70,7 @@ def test_a_consensus_filter_reads_comparisons_and_scores_and_asks_no_model(build
 def test_a_contradicted_pair_is_dropped_by_name(build: Make) -> None:
     annotators = [LONGER, SHORTER, {**SHORTER, "name": "too"}]
     filters = [{"use": "consensus", "annotators": ["longer", "shorter", "too"]}]
-    with pytest.raises(PairwrightError, match=r"'filter' dropped all \d+ pairs \(consensus"):
+    with pytest.raises(PairwrightError, match="the filter 'consensus' dropped 12 of 12 pairs, mostly as in 'contradicted"):
         build(annotators=annotators, combine="longer", filters=filters).run()
 
 

@@ -41,10 +41,10 @@ from pairwright.files import write_text
 from pairwright.ids import digest, seed_of
 from pairwright.pipelines.evaluation.forecast import forecast
 from pairwright.pipelines.evaluation.labelled import Item, Labelled, read_labelled
-from pairwright.pipelines.evaluation.measures import Row, agreement, orders, wilson
 from pairwright.pipelines.evaluation.report import markdown, report, write
 from pairwright.pipelines.evaluation.run import Plan, judged, run
 from pairwright.pipelines.progress import Progress
+from pairwright.pipelines.quality.measures import Row, agreement, orders, wilson
 from pairwright.pipelines.recipe import AnnotatorSpec
 
 OUT = Path(__file__).parent / "out"

@@ -21,13 +21,13 @@ from pairwright.engines.runner import Stats
 from pairwright.errors import PairwrightError
 from pairwright.ids import digest
 from pairwright.pipelines.cut import Cut, Stored, draft
-from pairwright.pipelines.evaluation.measures import wilson
 from pairwright.pipelines.filters.base import LIMITS, Band, Filter, FilterScores, Floats, PairColumns, decide
 from pairwright.pipelines.filters.ches import Ches
 from pairwright.pipelines.filters.uncertainty import Uncertainty
 from pairwright.pipelines.judged import Drafts, Labels, relabelled, scored
 from pairwright.pipelines.mistakes import near
 from pairwright.pipelines.progress import Progress
+from pairwright.pipelines.quality.measures import wilson
 from pairwright.pipelines.recipe import Recipe
 from pairwright.pipelines.recut import with_changes
 

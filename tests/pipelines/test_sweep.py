@@ -12,9 +12,9 @@ from pairwright.engines.scripted import ScriptedEngine
 from pairwright.errors import PairwrightError
 from pairwright.pipelines.build import Build
 from pairwright.pipelines.cut import Stored, cut
-from pairwright.pipelines.evaluation.measures import wilson
 from pairwright.pipelines.filters.base import FilterScores
 from pairwright.pipelines.filters.margin import Margin
+from pairwright.pipelines.quality.measures import wilson
 from pairwright.pipelines.recipe import Recipe, parse_recipe
 from pairwright.pipelines.recut import stored_of, with_changes
 from pairwright.pipelines.sweep import Row, circular, grid, points_of, sweep

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pairwright.errors import PairwrightError
 from pairwright.pipelines.calibration.judged import Judged
-from pairwright.pipelines.evaluation.measures import ece
+from pairwright.pipelines.quality.measures import ece
 
 FOLDS = 5
 

@@ -11,10 +11,10 @@ from typing import Any
 from pairwright import __version__
 from pairwright.files import whole_file, write_text
 from pairwright.pipelines.evaluation.labelled import Labelled
-from pairwright.pipelines.evaluation.measures import consistency, measured
 from pairwright.pipelines.evaluation.rows import BASELINE, Row
 from pairwright.pipelines.evaluation.run import Evaluated
 from pairwright.pipelines.evaluation.suites import of_rows
+from pairwright.pipelines.quality.measures import consistency, measured
 
 PROTOCOL = {
     "agreement": "mean credit over the items where people preferred something, with the 95 % Wilson interval",

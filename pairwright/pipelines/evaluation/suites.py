@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pairwright.pipelines.evaluation.measures import Row
+from pairwright.pipelines.quality.measures import Row
 
 REWARDBENCH: dict[str, dict[str, int]] = {
     "Chat": {

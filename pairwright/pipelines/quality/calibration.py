@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pairwright.pipelines.evaluation.measures import adaptive_ece, aurc, auroc, brier, ece
+from pairwright.pipelines.quality.measures import adaptive_ece, aurc, auroc, brier, ece
 from pairwright.pipelines.quality.sampling import order_of
 
 Floats = npt.NDArray[np.float64]

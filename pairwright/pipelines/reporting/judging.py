@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairwright.errors import PairwrightError
-from pairwright.pipelines.evaluation.measures import wilson
 from pairwright.pipelines.mistakes import near
 from pairwright.pipelines.quality.agreement import agreement_of
 from pairwright.pipelines.quality.calibration import Calibration, calibration_of, probabilities_of
+from pairwright.pipelines.quality.measures import wilson
 from pairwright.pipelines.quality.order_bias import OrderBias, order_bias_of
 from pairwright.pipelines.reporting import plots, votes
 from pairwright.pipelines.reporting.collect import Source, numbers, people, raters

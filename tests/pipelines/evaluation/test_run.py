@@ -11,11 +11,11 @@ import pytest
 from pairwright.engines.scripted import Breakdowns, ScriptedEngine
 from pairwright.errors import EngineError, PairwrightError
 from pairwright.pipelines.evaluation.labelled import Item, read_labelled
-from pairwright.pipelines.evaluation.measures import measured
 from pairwright.pipelines.evaluation.report import markdown, report, write
 from pairwright.pipelines.evaluation.rows import BASELINE
 from pairwright.pipelines.evaluation.run import Evaluated, Plan, plan_of, run
 from pairwright.pipelines.progress import Progress
+from pairwright.pipelines.quality.measures import measured
 from pairwright.pipelines.recipe import AnnotatorSpec, parse_recipe
 from tests.pipelines.evaluation.oracle import OracleModel
 from tests.recipes import settings

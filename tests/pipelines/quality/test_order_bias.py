@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairwright.pipelines.evaluation.measures import orders
+from pairwright.pipelines.quality.measures import orders
 from pairwright.pipelines.quality.order_bias import order_bias_of, order_bias_of_parts
 
 P = st.sampled_from([None, 0.0, 0.2, 0.5, 0.8, 1.0])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairwright.pipelines.evaluation.measures import (
+from pairwright.pipelines.quality.measures import (
     adaptive_ece,
     agreement,
     answers,
